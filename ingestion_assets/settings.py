@@ -1,0 +1,283 @@
+"""The environment as one typed object. Nobody else reads os.environ.
+
+Every field is one environment variable of the same name (or a line of `.env`), and .env.example lists
+them all; a test compares the two. Values that are wrong are refused here, with the field and a remedy.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ingestion_assets.intervals import TIMEFRAMES, canonical_timeframe
+from ingestion_assets.registry import series_id
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the text names it, its value and what to do."""
+
+
+class MarketJob(BaseModel):
+    """One entry of MARKET_JOBS or MARKET_INGEST_JOBS: a market, a timeframe, a rhythm, how far to look back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    exchange: str
+    symbol: str
+    timeframe: str = "1m"
+    cron: str
+    lookback_minutes: int | None = Field(default=None, gt=0)
+    limit: int | None = Field(default=None, gt=0)
+
+    @field_validator("timeframe")
+    @classmethod
+    def _timeframe(cls, value: str) -> str:
+        return canonical_timeframe(value)
+
+    @field_validator("cron")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        return check_cron(value)
+
+    @property
+    def series(self) -> str:
+        return series_id(self.exchange, self.symbol)
+
+    def window_minutes(self, default: int) -> int:
+        if self.limit is not None:
+            return int(self.limit * TIMEFRAMES[self.timeframe].total_seconds() // 60)
+        return self.lookback_minutes or default
+
+
+def check_cron(value: str) -> str:
+    from croniter import croniter
+
+    if len(value.split()) != 5 or not croniter.is_valid(value):
+        raise ValueError(f"{value!r} is not a cron expression: use five fields like */5 * * * *")
+    return value
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True)
+
+    # Which world: the built-in simulator, or real exchanges with public data.
+    profile: Literal["simulator", "live"] = "simulator"
+    simulator_port: int = Field(8901, ge=1, le=65535)
+    simulator_seed: int = 7
+
+    # Where things are kept.
+    ingest_state_dir: Path = ROOT / ".dagster"
+    data_lake_path: str = str(ROOT / "data_lake")
+    market_path: str | None = None
+    fsspec_storage_options: Annotated[dict[str, Any], NoDecode] = {}
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_default_region: str | None = None
+    aws_endpoint_url: str | None = None
+    google_application_credentials: str | None = None
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+
+    # Exchanges.
+    exchange_name: str = "binance"
+    exchange_api_key: SecretStr | None = None
+    exchange_api_secret: SecretStr | None = None
+    binance_url: str | None = None
+    binance_fallback_url: str | None = None
+    exchange_urls: Annotated[dict[str, str], NoDecode] = {}
+    http_timeout_sec: float = Field(30.0, gt=0)
+    http_attempts: int = Field(5, ge=1)
+    http_concurrency: int = Field(8, ge=1, le=64)
+    settle_seconds: int = Field(5, ge=0)
+
+    # What is ingested from the start, and how far back.
+    ingestion_markets: Annotated[tuple[str, ...], NoDecode] = ()
+    ingestion_lookback_days: int = Field(30, ge=0)
+
+    # Rhythm.
+    sched_tz: str = "UTC"
+    hot_cron: str = "*/5 * * * *"
+    hot_5m_cron: str = "*/15 * * * *"
+    market_jobs: Annotated[tuple[MarketJob, ...], NoDecode] = ()
+    market_ingest_jobs: Annotated[tuple[MarketJob, ...], NoDecode] = ()
+    ingestion_cron_expression: str | None = None
+    backfill_enabled: bool = False
+    backfill_exchange: str = "binance"
+    backfill_symbols: Annotated[tuple[str, ...], NoDecode] = ("BTC/USDT",)
+    backfill_timeframes: Annotated[tuple[str, ...], NoDecode] = ("1m",)
+    backfill_lookback_min: int = Field(15, gt=0)
+    backfill_interval_sec: int = Field(300, ge=60)
+    run_on_start: bool = True
+    sensor_interval_sec: int = Field(30, ge=5)
+
+    # Healing and freshness.
+    heal_partitions_per_tick: int = Field(24, ge=1)
+    heal_max_attempts: int = Field(8, ge=1)
+    freshness_minutes: int = Field(15, ge=1)
+    housekeeping_days: int = Field(30, ge=1)
+
+    # Alerts and logs.
+    alert_webhook_url: SecretStr | None = None
+    alert_min_severity: Literal["info", "warning", "error", "critical"] = "warning"
+    alert_cooldown_min: int = Field(30, ge=0)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    # The stack that `ingest up` starts.
+    dagster_host: str = "127.0.0.1"
+    dagster_port: int = Field(3000, ge=1, le=65535)
+
+    @field_validator("profile", "alert_min_severity", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        text = value.strip().upper() if isinstance(value, str) else value
+        return {"WARN": "WARNING"}.get(text, text)
+
+    @field_validator("ingestion_markets", "backfill_symbols", "backfill_timeframes", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """A JSON list or words separated by commas."""
+        if not isinstance(value, str):
+            return value
+        if value.strip().startswith("["):
+            return json.loads(value)
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+
+    @field_validator("backfill_timeframes")
+    @classmethod
+    def _timeframes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(canonical_timeframe(v) for v in value)
+
+    @field_validator("fsspec_storage_options", "exchange_urls", mode="before")
+    @classmethod
+    def _json_object(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"is not JSON ({error.msg} at character {error.pos}): write an object like {{}}"
+            ) from None
+        if not isinstance(parsed, dict):
+            raise ValueError(f"is a {type(parsed).__name__}: write a JSON object")
+        return parsed
+
+    @field_validator("market_jobs", "market_ingest_jobs", mode="before")
+    @classmethod
+    def _jobs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"is not JSON ({error.msg} at character {error.pos}): write a list of objects"
+            ) from None
+        if not isinstance(parsed, list):
+            raise ValueError(f"is a {type(parsed).__name__}: write a JSON list of objects")
+        jobs = []
+        for number, entry in enumerate(parsed, start=1):
+            try:
+                job = MarketJob.model_validate(entry)
+                _ = job.series
+            except ValidationError as error:
+                problems = "; ".join(
+                    f"{'.'.join(map(str, e['loc'])) or 'entry'}: {e['msg']}" for e in error.errors()
+                )
+                raise ValueError(f"entry {number} ({json.dumps(entry)}): {problems}") from None
+            except ValueError as error:
+                raise ValueError(f"entry {number} ({json.dumps(entry)}): {error}") from None
+            jobs.append(job)
+        return tuple(jobs)
+
+    @field_validator("hot_cron", "hot_5m_cron", "ingestion_cron_expression")
+    @classmethod
+    def _cron(cls, value: str | None) -> str | None:
+        return None if value is None else check_cron(value)
+
+    @field_validator("sched_tz")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(
+                f"{value!r} is no time zone: use an IANA name like UTC or Europe/London"
+            ) from None
+        return value
+
+    @model_validator(mode="after")
+    def _paths(self) -> Self:
+        for name in ("data_lake_path", "market_path"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            scheme = urlsplit(value).scheme
+            if scheme not in ("", "s3", "gs", "file"):
+                raise ValueError(
+                    f"{name.upper()}={value!r}: use an absolute folder, s3://bucket/path or gs://bucket/path"
+                )
+            if scheme == "" and not Path(value).expanduser().is_absolute():
+                raise ValueError(
+                    f"{name.upper()}={value!r} is relative: write the absolute folder {Path(value).resolve()}"
+                )
+        return self
+
+    @cached_property
+    def catalog_url(self) -> str:
+        """Where the registry and the gap ledger live: PostgreSQL when DATABASE_URL is set, a file otherwise."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.ingest_state_dir.expanduser().resolve() / 'catalog.sqlite'}"
+
+    @cached_property
+    def vendor_urls(self) -> dict[str, str]:
+        """Base URL by exchange, for those that do not answer at their own public address."""
+        simulated = f"http://127.0.0.1:{self.simulator_port}"
+        urls = {"binance": simulated, "kraken": simulated} if self.profile == "simulator" else {}
+        if self.binance_url:
+            urls["binance"] = self.binance_url.rstrip("/")
+        return urls | {name.lower(): url.rstrip("/") for name, url in self.exchange_urls.items()}
+
+    @cached_property
+    def all_market_jobs(self) -> tuple[MarketJob, ...]:
+        return (*self.market_jobs, *self.market_ingest_jobs)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for e in error.errors():
+            name = ".".join(str(part) for part in e["loc"]).upper()
+            given = "" if "Secret" in str(e.get("ctx", "")) or not name else f"={str(e['input'])[:120]!r}"
+            lines.append(
+                f"{name}{given}: {e['msg'].removeprefix('Value error, ')}"
+                if name
+                else e["msg"].removeprefix("Value error, ")
+            )
+        raise SettingsError("\n".join(lines)) from None

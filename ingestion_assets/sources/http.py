@@ -1,0 +1,213 @@
+"""The one way to a vendor over HTTP: time limits, pace, retries for what can heal, errors from the tree.
+
+A vendor file hands over how its errors look (`classify`); everything else is the same for all vendors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ingestion_assets.sources.errors import (
+    AuthError,
+    BadRequest,
+    Banned,
+    GeoBlocked,
+    MalformedAnswer,
+    NotFound,
+    RateLimited,
+    SourceError,
+    Transient,
+    VendorDown,
+    clean_url,
+    excerpt,
+)
+from ingestion_assets.sources.governor import LONGEST_WAIT, Governor
+
+log = logging.getLogger(__name__)
+
+Classify = Callable[[int, Mapping[str, str], bytes], SourceError | None]
+T = TypeVar("T")
+
+
+async def with_patience(once: Callable[[], Awaitable[T]], governor: Governor, attempts: int) -> T:
+    """Do it again while what went wrong can heal; the host is left alone for as long as it asks."""
+    attempt = 1
+    while True:
+        try:
+            return await once()
+        except Transient as error:
+            wait = _wait(error, attempt)
+            if isinstance(error, RateLimited):
+                await governor.shut(wait)
+            if attempt >= attempts or wait > LONGEST_WAIT:
+                raise
+            log.info("asking again in %.1f s (attempt %d): %s", wait, attempt, error)
+            if not isinstance(error, RateLimited):
+                await asyncio.sleep(wait)
+            attempt += 1
+
+
+def _wait(error: Transient, attempt: int) -> float:
+    """What the vendor asks for; otherwise longer each time, not quite regular."""
+    if error.retry_after is not None:
+        return error.retry_after
+    jitter = random.uniform(0.75, 1.25)  # noqa: S311 not a secret
+    return min(LONGEST_WAIT / 4, 0.25 * 2 ** (attempt - 1)) * jitter
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class HttpClient:
+    """One vendor host: connections, pace and patience. Use it inside `async with`."""
+
+    base_url: str
+    governor: Governor
+    classify: Classify = lambda status, headers, body: None
+    learn: Callable[[Mapping[str, str]], int | None] = lambda headers: None
+    timeout: float = 30.0
+    attempts: int = 5
+    concurrency: int = 8
+    requests: int = 0
+    date_skew: float | None = None
+    _session: aiohttp.ClientSession | None = field(default=None, repr=False)
+    _slots: asyncio.Semaphore | None = field(default=None, repr=False)
+
+    async def __aenter__(self) -> HttpClient:
+        self._slots = asyncio.Semaphore(self.concurrency)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.concurrency),
+            timeout=aiohttp.ClientTimeout(total=self.timeout),
+            headers={"User-Agent": "ingestion_assets"},
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        parse: Callable[[bytes], T],
+        weight: int = 1,
+        offload: bool = False,
+    ) -> T:
+        """What `parse` makes of the vendor's answer; raises what the tree in errors.py says.
+
+        `parse` may raise MalformedAnswer, which is asked again like the rest of what can heal.
+        `offload` runs it beside the event loop: worth it for bodies that take milliseconds.
+        """
+
+        async def once() -> T:
+            body = await self._once(path, params, weight)
+            try:
+                if offload:
+                    return await asyncio.get_running_loop().run_in_executor(None, parse, body)
+                return parse(body)
+            except MalformedAnswer as error:
+                error.args = (f"{clean_url(self.base_url + path + _query(params))}: {error}",)
+                raise
+
+        return await with_patience(once, self.governor, self.attempts)
+
+    async def _once(self, path: str, params: Mapping[str, Any] | None, weight: int) -> bytes:
+        assert self._session is not None and self._slots is not None, "use HttpClient inside `async with`"
+        async with self._slots:
+            window = await self.governor.admit(weight)
+            self.requests += 1
+            url = self.base_url + path
+            try:
+                async with self._session.get(url, params=params, allow_redirects=False) as response:
+                    body = await response.read()
+                    answer = Answer(response.status, response.headers, body)
+            except TimeoutError:
+                raise VendorDown(f"{clean_url(url)} did not answer within {self.timeout:g} s") from None
+            except aiohttp.ClientError as error:
+                raise VendorDown(f"{clean_url(url)}: {_reason(error)}") from None
+        self._learn_date(answer.headers)
+        used = self.learn(answer.headers)
+        if used is not None:
+            await self.governor.learn_used(window, used)
+        problem = self.classify(answer.status, answer.headers, answer.body) or self._by_status(answer)
+        if problem is not None:
+            what = f"{clean_url(url + _query(params))}: {problem}"
+            problem.args = (what,)
+            raise problem
+        return answer.body
+
+    def _learn_date(self, headers: Mapping[str, str]) -> None:
+        stamp = email.utils.parsedate_tz(headers.get("Date", ""))
+        if stamp is not None:
+            self.date_skew = email.utils.mktime_tz(stamp) + 0.5 - time.time()
+
+    def _by_status(self, answer: Answer) -> SourceError | None:
+        status, text = answer.status, f"HTTP {answer.status}: {excerpt(answer.body) or 'no text'}"
+        if 200 <= status < 300:
+            return None
+        wait = retry_after(answer.headers)
+        if status == 429:
+            return RateLimited(text, wait)
+        if status == 418:
+            return Banned(text, wait)
+        if status in (401, 403):
+            # A CDN's firewall answers 403 with a page; the vendor itself answers with its own words.
+            html = answer.body.lstrip()[:1] == b"<"
+            return VendorDown(text, wait) if html else AuthError(text)
+        if status == 451:
+            return GeoBlocked(f"{text}. This place is not served: set another base URL or use another venue")
+        if status == 404:
+            return NotFound(text)
+        if status == 408 or status >= 500 or 300 <= status < 400:
+            return VendorDown(text, wait)
+        return BadRequest(text)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from a Retry-After header, which holds seconds or a date."""
+    text = headers.get("Retry-After")
+    if text is None:
+        return None
+    if text.strip().isdigit():
+        return float(text)
+    stamp = email.utils.parsedate_tz(text)
+    return max(0.0, email.utils.mktime_tz(stamp) - time.time()) if stamp else None
+
+
+def expect_json(body: bytes, opening: bytes) -> None:
+    """A body that does not begin and end as promised is no data: a CDN's page, a proxy's apology."""
+    closing = {b"[": b"]", b"{": b"}"}[opening]
+    if body.lstrip()[:1] != opening or body.rstrip()[-1:] != closing:
+        raise MalformedAnswer(f"the answer is not the JSON {opening.decode()}…: {excerpt(body) or 'empty'}")
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _query(params: Mapping[str, Any] | None) -> str:
+    return "?" + "&".join(f"{name}={value}" for name, value in params.items()) if params else ""
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error.strerror or error.os_error
+        return f"nothing answers there ({cause}): is it running, is the address right?"
+    return f"the connection broke ({type(error).__name__}: {error})"

@@ -1,0 +1,83 @@
+"""Candles: what every venue's file offers, and which file serves which exchange."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, Self
+
+from ingestion_assets.intervals import Window
+from ingestion_assets.tables import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the settings say about one exchange."""
+
+    base_url: str | None = None
+    fallback_url: str | None = None
+    redis_url: str | None = None
+    api_key: str | None = None
+    api_secret: str | None = None
+    origin: str = "rest"
+    settle: timedelta = timedelta(seconds=5)
+    timeout: float = 30.0
+    attempts: int = 5
+    concurrency: int = 8
+
+
+@dataclass(frozen=True)
+class Market:
+    """One instrument as the venue describes it."""
+
+    symbol: str
+    listed_at: datetime | None
+    delisted_at: datetime | None
+    trading: bool
+    timeframes: frozenset[str]
+
+
+class CandleSource(Protocol):
+    """A venue's candles. Rows come normalised; a page never holds rows from outside its window."""
+
+    name: str
+    settle: timedelta
+    page_rows: int
+    page_weight: int
+    requests: int
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exception: object) -> None: ...
+
+    async def now(self) -> datetime:
+        """The venue's clock."""
+
+    async def market(self, symbol: str) -> Market:
+        """Raises NotFound, with the nearest names, when the venue has no such market."""
+
+    async def page(self, symbol: str, table: Table, window: Window) -> pa.Table:
+        """The bars that open in the window, oldest first, as many as one answer holds."""
+
+    async def first_after(self, symbol: str, table: Table, moment: datetime) -> datetime | None:
+        """When the first bar at or after the moment opens, as far as the venue has any."""
+
+    def horizon(self, table: Table, now: datetime) -> datetime | None:
+        """Before this moment the venue serves nothing of this table to anybody."""
+
+    def weight_per_second(self) -> float | None:
+        """What the venue's limit allows, for estimates."""
+
+
+def open_source(exchange: str, options: SourceOptions) -> CandleSource:
+    """The native file of an exchange where there is one, ccxt for every other."""
+    if exchange == "binance":
+        from ingestion_assets.sources.market.binance import Binance
+
+        return Binance(options)
+    from ingestion_assets.sources.market.ccxt_exchanges import CcxtExchange
+
+    return CcxtExchange(exchange, options)

@@ -1,0 +1,115 @@
+"""What a table is: columns with types and units, key, clock, grain, promises.
+
+Only the vocabulary is here; the tables themselves are stated in the files beside this one, once
+each. Parquet schema, Dagster's column schema, checks and docs/catalog.md derive from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+TIME = pa.timestamp("us", tz="UTC")
+NAME = pa.dictionary(pa.int32(), pa.string())
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: pa.DataType
+    text: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Something that must be true of every row; `broken` gives the mask of the rows where it is not."""
+
+    text: str
+    broken: Callable[[pa.Table], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Table:
+    domain: str
+    name: str
+    text: str
+    columns: tuple[Column, ...]
+    grain: timedelta
+    promises: tuple[Promise, ...] = ()
+    key: str = "time"
+    version: int = 1
+
+    @property
+    def path(self) -> str:
+        """`market/ohlcv_1m`: the asset's key, the place in the lake, the name on the shell."""
+        return f"{self.domain}/{self.name}"
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in self.columns])
+
+    @cached_property
+    def payload(self) -> tuple[str, ...]:
+        """The columns that say what happened, as opposed to how we came to know it."""
+        return tuple(c.name for c in self.columns if c.name not in (self.key, "source", "known_at"))
+
+    def keys(self, rows: pa.Table) -> np.ndarray:
+        """The key column as int64 microseconds."""
+        return rows.column(self.key).combine_chunks().view(pa.int64()).to_numpy(zero_copy_only=False)
+
+    def conform(self, rows: pa.Table) -> pa.Table:
+        """The rows in this table's column order and types; an optional column not given is null."""
+        arrays = []
+        for field in self.schema:
+            if field.name in rows.column_names:
+                column = rows.column(field.name)
+                arrays.append(column if column.type == field.type else column.cast(field.type))
+            elif field.nullable:
+                arrays.append(pa.nulls(rows.num_rows, field.type))
+            else:
+                raise ValueError(f"{self.path}: required column {field.name!r} is not in {rows.column_names}")
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def examine(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """The rows that keep every promise, and those that do not, with the first promise each broke."""
+        reason = np.full(rows.num_rows, -1, dtype=np.int8)
+        promises = (*self._required(), *self.promises, self._unique())
+        for number, promise in enumerate(promises):
+            broken = promise.broken(rows)
+            if broken.any():
+                reason[broken & (reason < 0)] = number
+        bad = reason >= 0
+        if not bad.any():
+            return rows, rows.slice(0, 0).append_column("broken_promise", pa.array([], pa.string()))
+        texts = pa.array([promises[n].text for n in reason[bad]], pa.string())
+        return rows.filter(pa.array(~bad)), rows.filter(pa.array(bad)).append_column("broken_promise", texts)
+
+    def _required(self) -> tuple[Promise, ...]:
+        def null_in(name: str) -> Callable[[pa.Table], np.ndarray]:
+            def broken(rows: pa.Table) -> np.ndarray:
+                column = rows.column(name)
+                if column.null_count == 0:
+                    return np.zeros(rows.num_rows, dtype=bool)
+                return column.is_null().to_numpy(zero_copy_only=False)
+
+            return broken
+
+        return tuple(Promise(f"{c.name} is given", null_in(c.name)) for c in self.columns if c.required)
+
+    def _unique(self) -> Promise:
+        def broken(rows: pa.Table) -> np.ndarray:
+            keys = self.keys(rows)
+            if len(keys) < 2 or (np.diff(keys) > 0).all():
+                return np.zeros(len(keys), dtype=bool)
+            _, first = np.unique(keys, return_index=True)
+            mask = np.ones(len(keys), dtype=bool)
+            mask[first] = False
+            return mask
+
+        return Promise(f"{self.key} is unique", broken)

@@ -1,0 +1,143 @@
+"""Market tables: candles as venues give them, and candles aggregated from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from ingestion_assets.tables.contract import NAME, TIME, Column, Promise, Table
+
+TIME_COLUMN = Column("time", TIME, "when the bar opens (UTC)")
+PRICES_AND_VOLUMES = (
+    Column("open", pa.float64(), "price of the first trade, in the quote currency"),
+    Column("high", pa.float64(), "highest price"),
+    Column("low", pa.float64(), "lowest price"),
+    Column("close", pa.float64(), "price of the last trade"),
+    Column("volume", pa.float64(), "traded amount, in the base currency"),
+    Column("close_time", TIME, "the last millisecond that belongs to the bar"),
+    Column("quote_volume", pa.float64(), "traded amount, in the quote currency", required=False),
+    Column("trades", pa.int64(), "number of trades", required=False),
+    Column("taker_buy_volume", pa.float64(), "amount bought by takers, in the base currency", required=False),
+    Column("taker_buy_quote_volume", pa.float64(), "the same in the quote currency", required=False),
+)
+PROVENANCE = (
+    Column("source", NAME, "how the row came: rest, bulk, stream, derived; simulator when it is not real"),
+    Column("known_at", TIME, "when the row could first be known: bar end + settle, or when a revision came"),
+)
+
+
+def _values(rows: pa.Table, name: str) -> np.ndarray:
+    return rows.column(name).to_numpy()
+
+
+def _not(condition: Callable[[pa.Table], np.ndarray]) -> Callable[[pa.Table], np.ndarray]:
+    """A NaN compares false with everything, so stating the promise and negating it catches NaN too."""
+    return lambda rows: ~condition(rows)
+
+
+def _optional(
+    name: str, condition: Callable[[np.ndarray, pa.Table], np.ndarray]
+) -> Callable[[pa.Table], np.ndarray]:
+    """Broken where the value is given and the condition is false."""
+
+    def broken(rows: pa.Table) -> np.ndarray:
+        column = rows.column(name)
+        if column.null_count == rows.num_rows:
+            return np.zeros(rows.num_rows, dtype=bool)
+        fine = condition(column.to_numpy(), rows)
+        return ~fine if column.null_count == 0 else ~fine & column.is_valid().to_numpy()
+
+    return broken
+
+
+def _on_grid(grain: timedelta) -> Callable[[pa.Table], np.ndarray]:
+    step = grain // timedelta(microseconds=1)
+    origin = 4 * 86_400_000_000 if grain == timedelta(weeks=1) else 0
+
+    def broken(rows: pa.Table) -> np.ndarray:
+        opens = rows.column("time").combine_chunks().view(pa.int64()).to_numpy(zero_copy_only=False)
+        return (opens - origin) % step != 0
+
+    return broken
+
+
+def _candle_promises(grain: timedelta) -> tuple[Promise, ...]:
+    return (
+        Promise("time lies on the grid", _on_grid(grain)),
+        Promise("low is a positive price", _not(lambda r: _values(r, "low") > 0)),
+        Promise("high is a finite price", _not(lambda r: _values(r, "high") < np.inf)),
+        Promise(
+            "high is at least open and close",
+            _not(lambda r: _values(r, "high") >= np.maximum(_values(r, "open"), _values(r, "close"))),
+        ),
+        Promise(
+            "low is at most open and close",
+            _not(lambda r: _values(r, "low") <= np.minimum(_values(r, "open"), _values(r, "close"))),
+        ),
+        Promise(
+            "volume is finite and not negative",
+            _not(lambda r: (_values(r, "volume") >= 0) & (_values(r, "volume") < np.inf)),
+        ),
+        Promise(
+            "quote_volume is finite and not negative",
+            _optional("quote_volume", lambda v, _: (v >= 0) & (v < np.inf)),
+        ),
+        Promise("trades is not negative", _optional("trades", lambda v, _: v >= 0)),
+        Promise(
+            "taker_buy_volume lies between 0 and volume",
+            _optional(
+                "taker_buy_volume", lambda v, r: (v >= 0) & (v <= _values(r, "volume") * (1 + 1e-9) + 1e-9)
+            ),
+        ),
+        Promise(
+            "taker_buy_quote_volume is finite and not negative",
+            _optional("taker_buy_quote_volume", lambda v, _: (v >= 0) & (v < np.inf)),
+        ),
+    )
+
+
+def candles(timeframe: str, grain: timedelta) -> Table:
+    return Table(
+        domain="market",
+        name=f"ohlcv_{timeframe}",
+        text=f"{timeframe} candles as the venue gives them; closed bars only, nothing filled in.",
+        columns=(TIME_COLUMN, *PRICES_AND_VOLUMES, *PROVENANCE),
+        grain=grain,
+        promises=_candle_promises(grain),
+    )
+
+
+def aggregates(timeframe: str, grain: timedelta, parts: int) -> Table:
+    return Table(
+        domain="market",
+        name=f"ohlcv_{timeframe}",
+        text=f"{timeframe} candles aggregated from ohlcv_1m; `coverage` tells how much of each was there.",
+        columns=(
+            TIME_COLUMN,
+            *PRICES_AND_VOLUMES,
+            Column("minutes", pa.int32(), f"1m bars that went in; {parts} when complete"),
+            Column("coverage", pa.float64(), "minutes / minutes of the whole bar; below 1 there was a gap"),
+            *PROVENANCE,
+        ),
+        grain=grain,
+        promises=(
+            *_candle_promises(grain),
+            Promise(
+                "coverage lies in (0, 1]",
+                _not(lambda r: (_values(r, "coverage") > 0) & (_values(r, "coverage") <= 1)),
+            ),
+        ),
+    )
+
+
+OHLCV_1M = candles("1m", timedelta(minutes=1))
+OHLCV_5M = candles("5m", timedelta(minutes=5))
+OHLCV_1H = aggregates("1h", timedelta(hours=1), 60)
+OHLCV_1D = aggregates("1d", timedelta(days=1), 1_440)
+OHLCV_1W = aggregates("1w", timedelta(weeks=1), 10_080)
+
+INGESTED = {"1m": OHLCV_1M, "5m": OHLCV_5M}
+DERIVED = {"1h": OHLCV_1H, "1d": OHLCV_1D, "1w": OHLCV_1W}
