@@ -1,0 +1,85 @@
+"""The way of a request through the simulator: control or vendor, faults, journal, and out on the wire."""
+
+import asyncio
+from email.utils import formatdate
+
+from aiohttp import web
+
+from ingestion_assets.simulator import misbehave
+from ingestion_assets.simulator.answers import Answer, Market, as_json
+from ingestion_assets.simulator.binance import Binance
+from ingestion_assets.simulator.clock import wall_ms
+from ingestion_assets.simulator.control import PREFIX, Control
+from ingestion_assets.simulator.faults import BEFORE, ROWS, WIRE, Fault
+from ingestion_assets.simulator.journal import Entry, Journal
+from ingestion_assets.simulator.kraken import Kraken
+from ingestion_assets.simulator.limits import Limits
+
+
+class Gate:
+    """An aiohttp handler for every method and path."""
+
+    def __init__(self, market: Market, limits: Limits, journal: Journal, latency_ms: float = 0) -> None:
+        self.market, self.journal, self.latency_ms = market, journal, latency_ms
+        self.control = Control(market, journal, limits)
+        self.vendors = (Binance(market, limits), Kraken(market))
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith(PREFIX):
+            body = await request.read()
+            return self._send(self.control.answer(request.method, request.path, request.query, body))
+        return await self._serve(request)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, query = request.path, dict(request.query)
+        symbol = query.get("symbol") or query.get("pair")
+        if self.latency_ms:
+            await asyncio.sleep(self.latency_ms / 1000)
+        answer, weight = self._answer(request.method, path, query)
+        struck: list[Fault] = []
+        if answer.status not in (429, 418):
+            struck = self.market.faults.striking(BEFORE, path, symbol)
+            answer = await self._instead(answer, struck, path)
+        if answer.rows and _has_rows(answer):
+            for fault in self.market.faults.striking(ROWS, path, symbol):
+                struck.append(fault)
+                answer = misbehave.spoil(answer, fault)
+        broken = self.market.faults.striking(WIRE, path, symbol)[:1]
+        names = ",".join(fault.kind for fault in struck + broken) or None
+        entry = Entry(wall_ms(), path, query, symbol, answer.status, weight, len(answer.body), names)
+        self.journal.add(entry)
+        if broken:
+            answer.headers["Date"] = self._date()
+            return await misbehave.send_broken(request, answer, broken[0])
+        return self._send(answer)
+
+    def _answer(self, method: str, path: str, query: dict[str, str]) -> tuple[Answer, int]:
+        for vendor in self.vendors:
+            if path.startswith(vendor.prefix):
+                if method not in ("GET", "HEAD"):
+                    return as_json({"error": f"{method} is not simulated"}, 405), 0
+                return vendor.answer(path, query)
+        return as_json({"error": f"no vendor at {path}"}, 404), 0
+
+    async def _instead(self, answer: Answer, struck: list[Fault], path: str) -> Answer:
+        for fault in struck:
+            if fault.kind == "latency":
+                await asyncio.sleep(fault["ms"] / 1000)
+            elif fault.kind == "hang":
+                await asyncio.sleep(fault["seconds"])
+            else:
+                spent = {k: v for k, v in answer.headers.items() if k.startswith("x-mbx-")}
+                answer = misbehave.replacement(fault, path)
+                answer.headers |= spent
+        return answer
+
+    def _send(self, answer: Answer) -> web.Response:
+        headers = {**answer.headers, "Content-Type": answer.content_type, "Date": self._date()}
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+    def _date(self) -> str:
+        return formatdate(self.market.vendor_ms() / 1000, usegmt=True)
+
+
+def _has_rows(answer: Answer) -> bool:
+    return answer.body != b"[]" and b':[],"last"' not in answer.body
