@@ -1,0 +1,415 @@
+"""The Parquet lake: one deterministic file per table, series and month, readable by anything.
+
+    <lake>/<domain>/<table>/series=<id>/month=2024-08/part-0.parquet      sorted by time, key unique
+    <lake>/_revisions/…      rows that a later answer replaced by other values
+    <lake>/_quarantine/…     rows that broke a promise, with the reason; files that could not be read
+
+Writing is merging: union by key, newer wins, never fewer rows than before unless a window is replaced
+on purpose. Rows whose values are the same as those held keep their source and known_at, so landing the
+same answer twice changes nothing, not even the file.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestion_assets.intervals import Window, holes, micros, moment_of, month_window, months
+from ingestion_assets.stores.objects import Objects, StoreError, open_objects
+from ingestion_assets.tables import Table
+
+_META = b"ingestion_assets."
+
+
+class CorruptFile(StoreError):
+    """A Parquet file in the lake cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path} is not a readable Parquet file ({reason}): it is quarantined and its month refetched"
+        )
+        self.path = path
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What landing some rows did to one month of one series."""
+
+    rows: int
+    new: int
+    changed: int
+    dropped: int
+    first: datetime | None
+    last: datetime | None
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a month's file says of itself without its rows being read."""
+
+    rows: int
+    first: datetime | None
+    last: datetime | None
+    size: int
+    notes: Mapping[str, str]
+
+
+class Lake:
+    def __init__(
+        self,
+        location: str,
+        options: Mapping[str, Any] | None = None,
+        domain_locations: Mapping[str, str] | None = None,
+    ) -> None:
+        self.objects = open_objects(location, options)
+        self._domains = {d: open_objects(place, options) for d, place in (domain_locations or {}).items()}
+
+    def home(self, table: Table) -> tuple[Objects, str]:
+        """The store that holds a table and the table's folder in it."""
+        own = self._domains.get(table.domain)
+        return (own, table.name) if own is not None else (self.objects, table.path)
+
+    def path(self, table: Table, series: str, month: str) -> str:
+        return f"{self.home(table)[1]}/series={series}/month={month}/part-0.parquet"
+
+    def url(self, table: Table, series: str | None = None, month: str | None = None) -> str:
+        """A place or a pattern for readers: everything, one series, or one month."""
+        objects, folder = self.home(table)
+        if series is not None and month is not None:
+            return objects.url(self.path(table, series, month))
+        return objects.url(f"{folder}/series={series or '*'}/month={month or '*'}/*.parquet")
+
+    # Reading
+
+    def months(self, table: Table, series: str) -> list[str]:
+        """The months that have a file, oldest first."""
+        objects, folder = self.home(table)
+        below = objects.list(f"{folder}/series={series}", "/part-0.parquet")
+        return [path.split("/month=")[1].split("/")[0] for path in below]
+
+    def inventory(self, table: Table) -> dict[str, list[str]]:
+        """Every series' months, from one listing."""
+        objects, folder = self.home(table)
+        held: dict[str, list[str]] = {}
+        for path in objects.list(folder, "/part-0.parquet"):
+            series, month = path.split("/series=")[1].split("/")[:2]
+            held.setdefault(series, []).append(month.removeprefix("month="))
+        return held
+
+    def footer(self, table: Table, series: str, month: str) -> Footer | None:
+        file = self._open(table, series, month)
+        return None if file is None else _footer(file, table)
+
+    def times(self, table: Table, series: str, month: str) -> np.ndarray:
+        """The key column of one month as int64 microseconds; nothing else is read."""
+        file = self._open(table, series, month)
+        if file is None:
+            return np.empty(0, np.int64)
+        rows = self._rows(file, self.path(table, series, month), [table.key])
+        return rows.column(0).combine_chunks().view(pa.int64()).to_numpy(zero_copy_only=False)
+
+    def holes(self, table: Table, series: str, window: Window) -> list[Window]:
+        """The stretches of the window where bars should be and are not.
+
+        A file's footer says how many rows it has and between which times; keys are unique, so when
+        that many rows just fill that stretch there is no hole inside, and the rows need not be read.
+        """
+        found: list[Window] = []
+        for month in months(window):
+            whole = month_window(month)
+            part = Window(max(whole.start, window.start), min(whole.end, window.end))
+            file = self._open(table, series, month)
+            if file is None:
+                found += holes(np.empty(0, np.int64), part, table.grain)
+                continue
+            footer = _footer(file, table)
+            if (
+                footer.first
+                and footer.last
+                and footer.rows == (footer.last - footer.first) // table.grain + 1
+            ):
+                ends = np.array([micros(footer.first), micros(footer.last)])
+                solid = Window(footer.first, footer.last)
+                found += [w for w in holes(ends, part, table.grain) if not _inside(w, solid)]
+            else:
+                rows = self._rows(file, self.path(table, series, month), [table.key])
+                times = rows.column(0).combine_chunks().view(pa.int64()).to_numpy(zero_copy_only=False)
+                found += holes(times, part, table.grain)
+        return _joined(found)
+
+    def read(
+        self, table: Table, series: str, window: Window, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """The rows of a window, oldest first."""
+        names = list(columns) if columns is not None else table.schema.names
+        parts = [table.schema.empty_table().select(names)]
+        for month in months(window):
+            file = self._open(table, series, month)
+            if file is None:
+                continue
+            wanted = list(dict.fromkeys([table.key, *names]))
+            held = [name for name in wanted if name in file.schema_arrow.names]
+            rows = self._rows(file, self.path(table, series, month), held)
+            keys = table.keys(rows)
+            first, end = np.searchsorted(keys, [micros(window.start), micros(window.end)])
+            parts.append(_select(rows.slice(first, end - first), table, names))
+        return pa.concat_tables(parts)
+
+    def last_time(self, table: Table, series: str) -> datetime | None:
+        """When the newest bar held opens, from the newest file's footer."""
+        for month in reversed(self.months(table, series)):
+            footer = self.footer(table, series, month)
+            if footer is not None and footer.last is not None:
+                return footer.last
+        return None
+
+    # Writing
+
+    def merge(
+        self,
+        table: Table,
+        series: str,
+        month: str,
+        rows: pa.Table,
+        *,
+        notes: Mapping[str, str],
+        replace: Iterable[Window] = (),
+        known_now: datetime | None = None,
+    ) -> Merge:
+        """Land rows of one month; in the `replace` windows held rows that are not given again go away."""
+        objects, path = self.home(table)[0], self.path(table, series, month)
+        rows = table.conform(rows)
+        outcome: dict[str, Any] = {}
+
+        def change(content: bytes | None) -> bytes | None:
+            held = None if content is None else self._decode(content, path, table)
+            merged, superseded, counts = _union(
+                table, held, rows, list(replace), known_now or datetime.now(UTC)
+            )
+            outcome.update(counts, merged=merged, superseded=superseded, size=len(content or b""))
+            if counts["new"] == counts["changed"] == counts["dropped"] == 0:
+                return None
+            encoded = encode(table, merged, notes)
+            outcome["size"] = len(encoded)
+            return encoded
+
+        objects.update(path, change)
+        if outcome["superseded"].num_rows:
+            self._keep_aside("_revisions", table, series, month, outcome["superseded"], notes)
+        keys = table.keys(outcome["merged"])
+        return Merge(
+            rows=len(keys),
+            new=outcome["new"],
+            changed=outcome["changed"],
+            dropped=outcome["dropped"],
+            first=moment_of(keys[0]) if len(keys) else None,
+            last=moment_of(keys[-1]) if len(keys) else None,
+            path=objects.url(path),
+            size=outcome["size"],
+        )
+
+    def quarantine_rows(
+        self, table: Table, series: str, month: str, rows: pa.Table, notes: Mapping[str, str]
+    ) -> str:
+        """Keep rows that broke a promise, with the reason, where no reader of the table sees them."""
+        return self._keep_aside("_quarantine", table, series, month, rows, notes)
+
+    def quarantine_file(self, table: Table, series: str, month: str) -> str:
+        """Move a file that cannot be read out of the readers' way."""
+        objects = self.home(table)[0]
+        target = f"_quarantine/{table.path}/series={series}/month={month}/{uuid.uuid4().hex}.corrupt"
+        objects.move(self.path(table, series, month), target)
+        return objects.url(target)
+
+    def aside(self, kind: str, table: Table, series: str, month: str) -> pa.Table | None:
+        """The superseded or quarantined rows of a month, or None."""
+        objects = self.home(table)[0]
+        parts = []
+        for path in objects.list(f"{kind}/{table.path}/series={series}/month={month}", ".parquet"):
+            content = objects.read(path)
+            if content is not None:
+                parts.append(pq.read_table(pa.BufferReader(content)))
+        return pa.concat_tables(parts, promote_options="permissive") if parts else None
+
+    def _keep_aside(
+        self, kind: str, table: Table, series: str, month: str, rows: pa.Table, notes: Mapping[str, str]
+    ) -> str:
+        objects = self.home(table)[0]
+        path = f"{kind}/{table.path}/series={series}/month={month}/{uuid.uuid4().hex}.parquet"
+        objects.write(path, encode(table, rows, notes))
+        return objects.url(path)
+
+    def _open(self, table: Table, series: str, month: str) -> pq.ParquetFile | None:
+        objects, path = self.home(table)[0], self.path(table, series, month)
+        try:
+            return pq.ParquetFile(objects.full(path), filesystem=objects.fs)
+        except FileNotFoundError:
+            return None
+        except (OSError, pa.ArrowException) as error:
+            if not objects.exists(path):
+                return None
+            raise self._unreadable(path, error) from error
+
+    def _rows(self, file: pq.ParquetFile, path: str, columns: list[str]) -> pa.Table:
+        try:
+            return file.read(columns=columns, use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(path, error) from error
+
+    def _decode(self, content: bytes, path: str, table: Table) -> pa.Table:
+        try:
+            rows = pq.read_table(pa.BufferReader(content), use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(path, error) from error
+        return _select(rows, table, table.schema.names)
+
+    def _unreadable(self, path: str, error: Exception) -> StoreError:
+        """A file that is broken must be told from a store that is: only the former is quarantined."""
+        broken_store = getattr(error, "errno", None) is not None or "AWS Error" in str(error)
+        if isinstance(error, OSError) and broken_store:
+            return StoreError(f"cannot read {self.objects.url(path)}: {error}")
+        return CorruptFile(self.objects.url(path), str(error))
+
+
+def encode(table: Table, rows: pa.Table, notes: Mapping[str, str]) -> bytes:
+    """Parquet bytes: zstd, floats plain, times as differences, everything about the writing in the notes."""
+    metadata = {_META + name.encode(): value.encode() for name, value in notes.items()}
+    metadata[_META + b"table"] = table.path.encode()
+    metadata[_META + b"schema_version"] = str(table.version).encode()
+    rows = rows.replace_schema_metadata(metadata)
+    names = {field.name for field in rows.schema if pa.types.is_dictionary(field.type)}
+    whole = [f.name for f in rows.schema if pa.types.is_timestamp(f.type) or pa.types.is_integer(f.type)]
+    sink = io.BytesIO()
+    pq.write_table(
+        rows,
+        sink,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=sorted(names),
+        column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+        row_group_size=131_072,
+        write_statistics=True,
+    )
+    return sink.getvalue()
+
+
+def _footer(file: pq.ParquetFile, table: Table) -> Footer:
+    metadata = file.metadata
+    index = file.schema_arrow.names.index(table.key)
+    first = last = None
+    for number in range(metadata.num_row_groups):
+        statistics = metadata.row_group(number).column(index).statistics
+        if statistics is not None and statistics.has_min_max:
+            first = statistics.min if first is None else min(first, statistics.min)
+            last = statistics.max if last is None else max(last, statistics.max)
+    notes = {
+        name.removeprefix(_META).decode(): value.decode()
+        for name, value in (metadata.metadata or {}).items()
+        if name.startswith(_META)
+    }
+    return Footer(metadata.num_rows, first, last, metadata.serialized_size, notes)
+
+
+def _select(rows: pa.Table, table: Table, names: Sequence[str]) -> pa.Table:
+    """Rows as an older schema version may have stored them, in today's columns."""
+    arrays = []
+    for name in names:
+        kind = table.schema.field(name).type
+        if name not in rows.column_names:
+            arrays.append(pa.nulls(rows.num_rows, kind))
+        else:
+            column = rows.column(name)
+            arrays.append(column if column.type == kind else column.cast(kind))
+    return pa.Table.from_arrays(arrays, schema=pa.schema([table.schema.field(name) for name in names]))
+
+
+def _union(
+    table: Table, held: pa.Table | None, given: pa.Table, replace: list[Window], now: datetime
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+    """Held and given rows as one, the held rows that lost their place, and counts of what was done."""
+    given_keys = table.keys(given)
+    if len(given_keys) > 1 and (np.diff(given_keys) <= 0).any():
+        raise ValueError(
+            f"{table.path}: rows to merge must be in rising order of {table.key} without repeats"
+        )
+    if held is None or held.num_rows == 0:
+        return given, given.slice(0, 0), {"new": given.num_rows, "changed": 0, "dropped": 0}
+    held_keys = table.keys(held)
+    if len(given_keys) and given_keys[0] > held_keys[-1] and not replace:
+        return (
+            pa.concat_tables([held, given]),
+            held.slice(0, 0),
+            {"new": given.num_rows, "changed": 0, "dropped": 0},
+        )
+
+    place = np.searchsorted(held_keys, given_keys)
+    known = (place < len(held_keys)) & (held_keys[np.minimum(place, len(held_keys) - 1)] == given_keys)
+    same = np.zeros(len(given_keys), dtype=bool)
+    same[known] = _equal(table, held.take(pa.array(place[known])), given.filter(pa.array(known)))
+    changed = known & ~same
+
+    gone = np.zeros(len(held_keys), dtype=bool)
+    for window in replace:
+        gone[
+            np.searchsorted(held_keys, micros(window.start)) : np.searchsorted(held_keys, micros(window.end))
+        ] = True
+    gone[place[known]] = False
+    lost = gone.copy()
+    lost[place[changed]] = True
+
+    revised = _known_at(given.filter(pa.array(changed)), now)
+    pieces = [held.filter(pa.array(~lost)), given.filter(pa.array(~known)), revised]
+    merged = pa.concat_tables(pieces)
+    order = np.argsort(table.keys(merged), kind="stable")
+    merged = merged.take(pa.array(order))
+    counts = {"new": int((~known).sum()), "changed": int(changed.sum()), "dropped": int(gone.sum())}
+    return merged, held.filter(pa.array(lost)), counts
+
+
+def _equal(table: Table, held: pa.Table, given: pa.Table) -> np.ndarray:
+    """Which rows say the same, compared column by column; two nulls are the same."""
+    same = np.ones(held.num_rows, dtype=bool)
+    for name in table.payload:
+        left, right = held.column(name), given.column(name)
+        if left.null_count == right.null_count == held.num_rows:
+            continue
+        if left.null_count == right.null_count == 0:
+            same &= left.to_numpy() == right.to_numpy()
+        else:
+            pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
+            same &= np.fromiter((a == b for a, b in pairs), bool, held.num_rows)
+    return same
+
+
+def _known_at(rows: pa.Table, now: datetime) -> pa.Table:
+    """A value that replaces another could be known only from now on."""
+    if rows.num_rows == 0 or "known_at" not in rows.column_names:
+        return rows
+    index = rows.schema.get_field_index("known_at")
+    stamps = pa.array([now] * rows.num_rows, rows.schema.field(index).type)
+    return rows.set_column(index, rows.schema.field(index), stamps)
+
+
+def _inside(window: Window, solid: Window) -> bool:
+    return solid.start < window.start and window.end <= solid.end
+
+
+def _joined(windows: list[Window]) -> list[Window]:
+    """Holes that meet at a month's edge are one hole."""
+    joined: list[Window] = []
+    for window in windows:
+        if joined and joined[-1].end == window.start:
+            joined[-1] = Window(joined[-1].start, window.end)
+        else:
+            joined.append(window)
+    return joined
