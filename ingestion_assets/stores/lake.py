@@ -89,6 +89,10 @@ class Lake:
             return objects.url(self.path(table, series, month))
         return objects.url(f"{folder}/series={series or '*'}/month={month or '*'}/*.parquet")
 
+    def query(self, table: Table, series: str, month: str) -> str:
+        """What to paste into DuckDB to look at a month."""
+        return f"select * from '{self.url(table, series, month)}' order by time desc limit 10"  # noqa: S608 our own path
+
     # Reading
 
     def months(self, table: Table, series: str) -> list[str]:

@@ -1,0 +1,23 @@
+"""Ingesting: what to fetch (plan), fetching it (fetch), landing it (land). Knows nothing of Dagster.
+
+The unit of work is a slice: one month of one series, or a part of it. Slices are worked on side by
+side under each venue's budget; what goes wrong with one series is its own affair.
+"""
+
+from ingestion_assets.ingestion.fetch import Fetched, fetch
+from ingestion_assets.ingestion.land import Landed, land, summary, unlanded
+from ingestion_assets.ingestion.plan import Options, Plan, Slice, plan_slice, slices_of
+
+__all__ = [
+    "Fetched",
+    "Landed",
+    "Options",
+    "Plan",
+    "Slice",
+    "fetch",
+    "land",
+    "plan_slice",
+    "slices_of",
+    "summary",
+    "unlanded",
+]

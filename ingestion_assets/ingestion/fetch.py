@@ -1,0 +1,268 @@
+"""Fetching: slices of many series side by side, each venue under its own budget.
+
+An event loop in a thread of its own asks the vendors; the caller takes slices as they come, in no
+particular order, and lands them. Slices that are fetched but not yet taken are few, so memory stays
+small however long the work is.
+
+A hole is only believed when the venue affirms it: inside one answer, by leaving bars out between others;
+at an answer's ends, by telling where its next bar opens when asked for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import queue
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from ingestion_assets.ingestion.plan import Options, Plan, Slice, closed_until, plan_slice
+from ingestion_assets.intervals import Window, holes, iso, moment_of, split
+from ingestion_assets.registry import Series
+from ingestion_assets.sources.errors import MalformedAnswer, SourceError
+from ingestion_assets.sources.market import CandleSource
+from ingestion_assets.stores.gap_ledger import NO_TRADES, NOT_LISTED, GapLedger, Hole
+from ingestion_assets.stores.lake import Lake
+from ingestion_assets.tables import Table
+
+_UNTAKEN = 16
+_STALLS_BORNE = 3
+
+
+@dataclass
+class Fetched:
+    """A slice as the venue answered. With an error, the rows are those that came before it."""
+
+    slice: Slice
+    plan: Plan
+    rows: pa.Table
+    holes: list[Hole] = field(default_factory=list)
+    error: Exception | None = None
+    requests: int = 0
+    seconds: float = 0.0
+    now: datetime | None = None
+    delisted_at: datetime | None = None
+
+
+@dataclass
+class _Chunk:
+    """What one stretch of a slice gave; filled while it is fetched, so a failure keeps what came before."""
+
+    rows: list[pa.Table] = field(default_factory=list)
+    holes: list[Hole] = field(default_factory=list)
+    requests: int = 0
+    delisted_at: datetime | None = None
+
+
+def fetch(
+    table: Table,
+    slices: Iterable[Slice],
+    lake: Lake,
+    ledger: GapLedger,
+    open_source: Callable[[str], CandleSource],
+    options: Options | None = None,
+    slots: int = 8,
+) -> Iterator[Fetched]:
+    """Yields every slice once, fetched or failed. Closing the iterator ends the work."""
+    return _Fetching(table, list(slices), lake, ledger, open_source, options or Options(), slots).run()
+
+
+class _Fetching:
+    def __init__(
+        self,
+        table: Table,
+        slices: list[Slice],
+        lake: Lake,
+        ledger: GapLedger,
+        open_source: Callable[[str], CandleSource],
+        options: Options,
+        slots: int,
+    ) -> None:
+        self.table, self.slices, self.lake, self.ledger = table, slices, lake, ledger
+        self.open_source, self.options, self.slots = open_source, options, slots
+        self._done: queue.SimpleQueue[Fetched | BaseException | None] = queue.SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._room = asyncio.Semaphore(_UNTAKEN)
+        self._chunks_per_slice = max(1, math.ceil(slots / max(1, len(slices))))
+
+    def run(self) -> Iterator[Fetched]:
+        thread = threading.Thread(target=self._work, name="fetching", daemon=True)
+        thread.start()
+        try:
+            while (item := self._done.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                self._call(self._room.release)
+        finally:
+            self._call(self._cancel)
+            thread.join()
+
+    def _call(self, function: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(function)
+            except RuntimeError:  # closed between the look and the call: there is nothing left to do
+                return
+
+    def _cancel(self) -> None:
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+
+    def _work(self) -> None:
+        try:
+            self._loop.run_until_complete(self._all())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:  # noqa: BLE001 handed to the thread that waits for it
+            self._done.put(error)
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+            self._done.put(None)
+
+    async def _all(self) -> None:
+        by_source: dict[str, list[Slice]] = defaultdict(list)
+        for piece in self.slices:
+            by_source[piece.series.source].append(piece)
+        async with asyncio.TaskGroup() as group:
+            for name, pieces in by_source.items():
+                group.create_task(self._venue(name, pieces))
+
+    async def _venue(self, name: str, pieces: list[Slice]) -> None:
+        """All slices of one venue; when the venue itself cannot be used, each of them fails with that."""
+        try:
+            async with self.open_source(name) as source:
+                now = await source.now()
+                await self._by_series(source, now, pieces)
+        except (SourceError, ValueError) as error:
+            for piece in pieces:
+                await self._emit(self._nothing(piece, error))
+
+    async def _by_series(self, source: CandleSource, now: datetime, pieces: list[Slice]) -> None:
+        waiting: dict[str, deque[Slice]] = defaultdict(deque)
+        for piece in pieces:
+            waiting[piece.series.id].append(piece)
+        workers = max(1, self.slots // len(waiting))
+        async with asyncio.TaskGroup() as group:
+            for line in waiting.values():
+                failed: list[Exception] = []
+                for _ in range(min(workers, len(line))):
+                    group.create_task(self._worker(source, now, line, failed))
+
+    async def _worker(
+        self, source: CandleSource, now: datetime, line: deque[Slice], failed: list[Exception]
+    ) -> None:
+        """Slices of one series, one after the other; what stops one of them would stop the rest."""
+        while line:
+            piece = line.popleft()
+            if failed:
+                await self._emit(self._nothing(piece, failed[0]))
+                continue
+            await self._room.acquire()
+            result = await self._slice(source, now, piece)
+            if result.error is not None:
+                failed.append(result.error)
+            self._done.put(result)
+
+    async def _emit(self, result: Fetched) -> None:
+        await self._room.acquire()
+        self._done.put(result)
+
+    def _nothing(self, piece: Slice, error: Exception) -> Fetched:
+        return Fetched(piece, Plan(piece, [], []), self.table.schema.empty_table(), error=error)
+
+    async def _slice(self, source: CandleSource, now: datetime, piece: Slice) -> Fetched:
+        started = time.monotonic()
+        try:
+            plan = await asyncio.get_running_loop().run_in_executor(
+                None, plan_slice, self.table, piece, self.lake, self.ledger, source, now, self.options
+            )
+        except Exception as error:  # noqa: BLE001 a lake or catalog that fails is this slice's failure, and told
+            return self._nothing(piece, error)
+        page = self.table.grain * source.page_rows
+        stretches = [part for w in plan.missing for part in split(w, self._chunks_per_slice, page)]
+        chunks = [_Chunk() for _ in stretches]
+        outcomes = await asyncio.gather(
+            *(self._stretch(source, piece.series, now, w, c) for w, c in zip(stretches, chunks, strict=True)),
+            return_exceptions=True,
+        )
+        error = next((o for o in outcomes if isinstance(o, Exception)), None)
+        cancelled = next((o for o in outcomes if isinstance(o, asyncio.CancelledError)), None)
+        if cancelled is not None:
+            raise cancelled
+        tables = [rows for chunk in chunks for rows in chunk.rows]
+        return Fetched(
+            slice=piece,
+            plan=plan,
+            rows=pa.concat_tables(tables) if tables else self.table.schema.empty_table(),
+            holes=[hole for chunk in chunks for hole in chunk.holes],
+            error=error,
+            requests=sum(chunk.requests for chunk in chunks),
+            seconds=time.monotonic() - started,
+            now=now,
+            delisted_at=next((c.delisted_at for c in chunks if c.delisted_at), None),
+        )
+
+    async def _stretch(
+        self, source: CandleSource, series: Series, now: datetime, window: Window, chunk: _Chunk
+    ) -> None:
+        """Page by page from the start of a stretch to its end, whatever each page holds."""
+        grain, cursor, stalls = self.table.grain, window.start, 0
+        while cursor < window.end:
+            rows = await source.page(series.symbol, self.table, Window(cursor, window.end))
+            chunk.requests += 1
+            keys = self.table.keys(rows)
+            first = moment_of(keys[0]) if len(keys) else None
+            if first != cursor:
+                following = await source.first_after(series.symbol, self.table, cursor)
+                chunk.requests += 1
+                reached = min(following or window.end, window.end)
+                if following is not None and following < min(first or window.end, window.end):
+                    # The venue has bars that the page left out: that page is not to be trusted.
+                    stalls += 1
+                    if stalls > _STALLS_BORNE:
+                        raise MalformedAnswer(
+                            f"{source.name} left out bars of {series.symbol} from {iso(following)} on "
+                            f"in {stalls} answers running, and gives them when asked singly"
+                        )
+                    continue
+                chunk.holes.append(
+                    await self._affirmed(source, series, now, Window(cursor, reached), following, chunk)
+                )
+                cursor = reached
+                if first is None:
+                    continue
+            stalls = 0
+            end = moment_of(keys[-1]) + grain
+            for hole in holes(keys, Window(cursor, end), grain):
+                chunk.holes.append(Hole(hole, NO_TRADES, f"{source.name} leaves it out between other bars"))
+            chunk.rows.append(rows)
+            cursor = end
+
+    async def _affirmed(
+        self,
+        source: CandleSource,
+        series: Series,
+        now: datetime,
+        window: Window,
+        following: datetime | None,
+        chunk: _Chunk,
+    ) -> Hole:
+        """Why the venue has nothing there, in its own words where possible."""
+        if following is not None:
+            return Hole(window, NO_TRADES, f"{source.name} says its next bar opens {iso(following)}")
+        if window.end < closed_until(self.table, now, source.settle) - timedelta(days=1):
+            return Hole(window, NO_TRADES, f"{source.name} has no bar at or after {iso(window.start)}")
+        market = await source.market(series.symbol)
+        chunk.requests += 1
+        if not market.trading:
+            chunk.delisted_at = market.delisted_at
+            return Hole(window, NOT_LISTED, f"{source.name} says that {series.symbol} is not trading")
+        return Hole(window, NO_TRADES, f"{source.name} has no bar at or after {iso(window.start)} yet")

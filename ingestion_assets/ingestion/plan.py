@@ -1,0 +1,160 @@
+"""What to fetch: wanted time, minus what the lake holds, minus what the venue says is not there.
+
+Reads the lake and the ledger, asks no vendor, writes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ingestion_assets.intervals import (
+    Window,
+    bars,
+    ceiling,
+    floor,
+    intersect,
+    iso,
+    month_window,
+    months,
+    subtract,
+    total,
+    union,
+)
+from ingestion_assets.registry import Series
+from ingestion_assets.stores.gap_ledger import NOT_LISTED, UNRECOVERABLE, GapLedger, Hole
+from ingestion_assets.stores.lake import CorruptFile, Lake
+from ingestion_assets.tables import Table
+
+if TYPE_CHECKING:
+    from ingestion_assets.sources.market import CandleSource
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run treats what is held already."""
+
+    full_refresh: bool = False  # fetch everything again and replace it
+    dry_run: bool = False  # fetch and check, write nothing
+    verify: bool = False  # fetch a sample of what is held again and compare
+
+    def __post_init__(self) -> None:
+        if self.full_refresh and self.verify:
+            raise ValueError(
+                "full_refresh and verify exclude each other: verify compares a sample with what is held"
+            )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One month of one series, or a part of it."""
+
+    series: Series
+    month: str
+    window: Window
+
+    @property
+    def key(self) -> str:
+        """As Dagster names the partition."""
+        return f"{self.month}|{self.series.id}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one slice still needs."""
+
+    slice: Slice
+    wanted: list[Window]
+    missing: list[Window]
+    foregone: list[Hole] = field(default_factory=list)
+    corrupt: str | None = None
+
+    def bars(self, table: Table) -> int:
+        return bars(self.missing, table.grain)
+
+    def pages(self, table: Table, page_rows: int) -> int:
+        return sum(math.ceil(bars([w], table.grain) / page_rows) for w in self.missing)
+
+
+def slices_of(series: Sequence[Series], window: Window) -> Iterator[Slice]:
+    """Month by month, newest first, so that what people look at first is there first."""
+    for month in reversed(list(months(window))):
+        whole = month_window(month)
+        part = Window(max(whole.start, window.start), min(whole.end, window.end))
+        for one in series:
+            yield Slice(one, month, part)
+
+
+def closed_until(table: Table, now: datetime, settle: timedelta) -> datetime:
+    """Bars that open before this moment are closed and settled."""
+    return floor(now - settle, table.grain)
+
+
+def plan_slice(
+    table: Table,
+    piece: Slice,
+    lake: Lake,
+    ledger: GapLedger,
+    source: CandleSource,
+    now: datetime,
+    options: Options,
+) -> Plan:
+    series = piece.series
+    wanted = [Window(piece.window.start, min(piece.window.end, closed_until(table, now, source.settle)))]
+    foregone = []
+    alive = Window(series.listed_at or piece.window.start, series.delisted_at or piece.window.end)
+    if series.listed_at is not None:
+        alive = Window(ceiling(series.listed_at, table.grain), alive.end)
+    for window in subtract(wanted, [alive]):
+        since, until = series.listed_at, series.delisted_at
+        evidence = f"listed {iso(since) if since else '?'} to {iso(until) if until else 'now'}"
+        foregone.append(Hole(window, NOT_LISTED, evidence))
+    wanted = intersect(wanted, [alive])
+    horizon = source.horizon(table, now)
+    if horizon is not None:
+        served = Window(ceiling(horizon, table.grain), max(piece.window.end, now))
+        beyond = subtract(wanted, [served])
+    else:
+        beyond = []
+
+    corrupt = None
+    held_holes: list[Window] = wanted
+    if wanted:
+        span = Window(wanted[0].start, wanted[-1].end)
+        try:
+            held_holes = intersect(lake.holes(table, series.id, span), wanted)
+        except CorruptFile as error:
+            corrupt = error.path
+    missing = held_holes
+    if options.verify:
+        missing = _sample(subtract(wanted, held_holes), table, source.page_rows, piece.key)
+    elif options.full_refresh:
+        missing = wanted
+    elif corrupt is None:
+        missing = subtract(missing, ledger.believed_empty(table.path, series.id, now))
+    if beyond:
+        evidence = f"{source.name} serves nothing before {iso(horizon)}" if horizon else ""
+        foregone += [Hole(w, UNRECOVERABLE, evidence) for w in intersect(beyond, held_holes)]
+        missing = subtract(missing, beyond)
+    return Plan(piece, wanted, missing, foregone, corrupt)
+
+
+def _sample(held: list[Window], table: Table, page_rows: int, seed: str) -> list[Window]:
+    """One page's worth of what is held, another one each day for each slice but the same when repeated."""
+    windows = [w for w in union(held) if bars([w], table.grain)]
+    if not windows:
+        return []
+    length = table.grain * page_rows
+    room = max(timedelta(), total(windows) - length)
+    offset = random.Random(seed).random() * room  # noqa: S311 a sample, not a secret
+    for window in windows:
+        if offset < window.length:
+            start = floor(window.start + offset, table.grain)
+            start = max(start, window.start)
+            return [Window(start, min(start + length, window.end))]
+        offset -= window.length
+    return [windows[-1]]

@@ -1,0 +1,185 @@
+"""Lake, registry, ledger and sources, made from the settings once and shared by whoever works.
+
+The Dagster resource and the command line stand on this; it knows neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import cached_property
+from importlib import metadata
+
+from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, unlanded
+from ingestion_assets.intervals import floor
+from ingestion_assets.registry import Series, parse_id, series_id
+from ingestion_assets.settings import Settings, load_settings
+from ingestion_assets.sources.market import CandleSource, Market, SourceOptions, open_source
+from ingestion_assets.stores.catalog import Catalog, CatalogError
+from ingestion_assets.stores.gap_ledger import GapLedger
+from ingestion_assets.stores.lake import Lake
+from ingestion_assets.stores.objects import StoreError
+from ingestion_assets.stores.registry_table import Registry
+from ingestion_assets.tables import Table
+
+
+class Workbench:
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or load_settings()
+        self._simulator_guard = threading.Lock()
+
+    @cached_property
+    def lake(self) -> Lake:
+        s = self.settings
+        storage = s.fsspec_storage_options
+        client = storage.get("client_kwargs", {})
+        secret = s.aws_secret_access_key.get_secret_value() if s.aws_secret_access_key else None
+        options = {
+            "access_key": storage.get("key") or s.aws_access_key_id,
+            "secret_key": storage.get("secret") or secret,
+            "region": client.get("region_name") or s.aws_default_region,
+            "endpoint_url": client.get("endpoint_url") or storage.get("endpoint_url") or s.aws_endpoint_url,
+        }
+        return Lake(s.data_lake_path, options, {"market": s.market_path} if s.market_path else None)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return Catalog(self.settings.catalog_url)
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.catalog)
+
+    @cached_property
+    def ledger(self) -> GapLedger:
+        return GapLedger(self.catalog)
+
+    @cached_property
+    def code_version(self) -> str:
+        return metadata.version("ingestion-assets")
+
+    def source(self, exchange: str) -> CandleSource:
+        """How to ask an exchange, as the settings say; the simulated one is brought up if need be."""
+        s = self.settings
+        base_url = s.vendor_urls.get(exchange)
+        simulated = s.profile == "simulator" and base_url == f"http://127.0.0.1:{s.simulator_port}"
+        if simulated:
+            self._ensure_simulator()
+        return open_source(
+            exchange,
+            SourceOptions(
+                base_url=base_url,
+                fallback_url=s.binance_fallback_url if exchange == "binance" else None,
+                redis_url=s.redis_url.get_secret_value() if s.redis_url else None,
+                api_key=s.exchange_api_key.get_secret_value() if s.exchange_api_key else None,
+                api_secret=s.exchange_api_secret.get_secret_value() if s.exchange_api_secret else None,
+                origin="simulator" if simulated else "rest",
+                settle=timedelta(seconds=s.settle_seconds),
+                timeout=s.http_timeout_sec,
+                attempts=s.http_attempts,
+                concurrency=s.http_concurrency,
+            ),
+        )
+
+    def ingest(
+        self, table: Table, slices: Iterable[Slice], *, run: str, options: Options | None = None
+    ) -> Iterator[Landed]:
+        """Fetch and land; the registry tells meanwhile who works on what, and afterwards how it ended."""
+        pieces = list(slices)
+        left = {piece.series.id: 0 for piece in pieces}
+        for piece in pieces:
+            left[piece.series.id] += 1
+        errors: dict[str, str] = {}
+        self.registry.start(left, run)
+        stream = self.fetch(table, pieces, options)
+        try:
+            with contextlib.closing(stream):
+                for fetched in stream:
+                    landed = self.land(table, fetched, run=run, options=options)
+                    series = fetched.slice.series
+                    if landed.error is not None:
+                        errors.setdefault(series.id, f"{type(landed.error).__name__}: {landed.error}")
+                    left[series.id] -= 1
+                    if left[series.id] == 0:
+                        self.registry.finish(series.id, errors.get(series.id))
+                    yield landed
+        except BaseException as error:
+            for series_id_, count in left.items():
+                if count:
+                    cause = errors.get(series_id_, f"interrupted: {type(error).__name__} {error}".strip())
+                    self.registry.finish(series_id_, cause)
+            raise
+
+    def fetch(
+        self, table: Table, slices: Iterable[Slice], options: Options | None = None
+    ) -> Iterator[Fetched]:
+        return fetch(
+            table, slices, self.lake, self.ledger, self.source, options, slots=self.settings.http_concurrency
+        )
+
+    def land(self, table: Table, fetched: Fetched, *, run: str, options: Options | None = None) -> Landed:
+        try:
+            return land(
+                table,
+                fetched,
+                self.lake,
+                self.ledger,
+                run=run,
+                code_version=self.code_version,
+                options=options,
+            )
+        except (StoreError, CatalogError) as error:
+            return unlanded(table, fetched, fetched.error or error)
+        finally:
+            if fetched.delisted_at is not None:
+                self._note_delisting(fetched.slice.series.id, fetched.delisted_at)
+
+    async def look_up(self, exchange: str, symbol: str) -> Market:
+        """The market at the venue; raises NotFound with the nearest names."""
+        async with self.source(exchange) as source:
+            return await source.market(symbol)
+
+    def describe(self, text: str, now: datetime) -> Series:
+        """A series for a canonical id or an alias, as the venue describes it; not registered yet."""
+        import asyncio
+
+        exchange, symbol = parse_id(text)
+        market = asyncio.run(self.look_up(exchange, symbol))
+        lookback = floor(now - timedelta(days=self.settings.ingestion_lookback_days), timedelta(days=1))
+        return Series(
+            id=series_id(exchange, symbol),
+            domain="market",
+            source=exchange,
+            symbol=symbol,
+            listed_at=market.listed_at,
+            delisted_at=market.delisted_at,
+            backfill_from=max(filter(None, (lookback, market.listed_at))),
+        )
+
+    def _note_delisting(self, series: str, moment: datetime) -> None:
+        import dataclasses
+
+        entry = self.registry.get(series)
+        if entry is not None and entry.series.delisted_at != moment:
+            self.registry.update(dataclasses.replace(entry.series, delisted_at=moment))
+
+    def _ensure_simulator(self) -> None:
+        """The simulated world is the same whoever shows it, so without one running this process shows it."""
+        import socket
+
+        port = self.settings.simulator_port
+        with self._simulator_guard:
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            from ingestion_assets.simulator import Simulator
+
+            try:
+                Simulator(port=port, seed=self.settings.simulator_seed).start()
+            except OSError:  # another process was faster to show it on this port
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) != 0:
+                        raise
