@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib import metadata
@@ -85,7 +85,7 @@ class Workbench:
 
     def ingest(
         self, table: Table, slices: Iterable[Slice], *, run: str, options: Options | None = None
-    ) -> Iterator[Landed]:
+    ) -> Generator[Landed]:
         """Fetch and land; the registry tells meanwhile who works on what, and afterwards how it ended."""
         pieces = list(slices)
         left = {piece.series.id: 0 for piece in pieces}
@@ -114,7 +114,7 @@ class Workbench:
 
     def fetch(
         self, table: Table, slices: Iterable[Slice], options: Options | None = None
-    ) -> Iterator[Fetched]:
+    ) -> Generator[Fetched]:
         return fetch(
             table, slices, self.lake, self.ledger, self.source, options, slots=self.settings.http_concurrency
         )

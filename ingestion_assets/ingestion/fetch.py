@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -68,7 +68,7 @@ def fetch(
     open_source: Callable[[str], CandleSource],
     options: Options | None = None,
     slots: int = 8,
-) -> Iterator[Fetched]:
+) -> Generator[Fetched]:
     """Yields every slice once, fetched or failed. Closing the iterator ends the work."""
     return _Fetching(table, list(slices), lake, ledger, open_source, options or Options(), slots).run()
 
@@ -91,7 +91,7 @@ class _Fetching:
         self._room = asyncio.Semaphore(_UNTAKEN)
         self._chunks_per_slice = max(1, math.ceil(slots / max(1, len(slices))))
 
-    def run(self) -> Iterator[Fetched]:
+    def run(self) -> Generator[Fetched]:
         thread = threading.Thread(target=self._work, name="fetching", daemon=True)
         thread.start()
         try:
@@ -193,7 +193,7 @@ class _Fetching:
             *(self._stretch(source, piece.series, now, w, c) for w, c in zip(stretches, chunks, strict=True)),
             return_exceptions=True,
         )
-        error = next((o for o in outcomes if isinstance(o, Exception)), None)
+        failure = next((o for o in outcomes if isinstance(o, Exception)), None)
         cancelled = next((o for o in outcomes if isinstance(o, asyncio.CancelledError)), None)
         if cancelled is not None:
             raise cancelled
@@ -203,7 +203,7 @@ class _Fetching:
             plan=plan,
             rows=pa.concat_tables(tables) if tables else self.table.schema.empty_table(),
             holes=[hole for chunk in chunks for hole in chunk.holes],
-            error=error,
+            error=failure,
             requests=sum(chunk.requests for chunk in chunks),
             seconds=time.monotonic() - started,
             now=now,

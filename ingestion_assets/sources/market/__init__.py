@@ -47,7 +47,9 @@ class CandleSource(Protocol):
     settle: timedelta
     page_rows: int
     page_weight: int
-    requests: int
+
+    @property
+    def requests(self) -> int: ...
 
     async def __aenter__(self) -> Self: ...
 
