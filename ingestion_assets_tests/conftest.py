@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from ingestion_assets.embedded import Redis
+from ingestion_assets.settings import Settings
 from ingestion_assets_tests.servers import PostgresServer, S3Server, WebhookReceiver
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -25,36 +26,16 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ingestion_assets")
 
-# What a developer's shell may hold and our settings, Dagster, boto3 or requests would read.
-OURS = (
-    "ALERT_",
-    "API_",
-    "BINANCE_",
-    "CACHE_",
-    "CRON_",
-    "DATABASE_",
-    "DATA_LAKE_",
-    "INGEST",
-    "MARKET_",
-    "REDIS_",
-    "S3_",
-)
+# What a developer's shell may hold and Dagster, boto3, PostgreSQL's client or requests would read.
 THEIRS = ("AWS_", "DAGSTER_", "PG")
-EXACTLY = (
-    "ALL_PROXY",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "LOG_LEVEL",
-    "NO_PROXY",
-    "PROFILE",
-)
+PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees this machine's settings, or a `.env`: it starts in an empty folder of its own."""
     for name in list(os.environ):
-        if name.startswith(OURS + THEIRS) or name.upper() in EXACTLY:
+        if name.lower() in Settings.model_fields or name.startswith(THEIRS) or name.upper() in PROXIES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # boto3 without keys would ask the network
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -134,8 +135,10 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_it_outlives_the_starting_thread_but_not_the_process(end: signal.Signals) -> None:
-    with subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True) as parent:
+def test_it_outlives_the_starting_thread_but_not_the_process(end: signal.Signals, tmp_path: Path) -> None:
+    orphan = [sys.executable, "-c", ORPHAN]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(orphan, stdout=subprocess.PIPE, text=True, env=env) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.send_signal(end)
@@ -196,3 +199,34 @@ def test_many_threads_start_servers_at_once() -> None:
     for thread in threads:
         thread.join()
     assert pings == [True] * 6
+
+
+STORM = """
+import os, random, sys, threading, time
+from ingestion_assets.embedded import Redis
+servers = [Redis() for _ in range(3)]
+threads = [threading.Thread(target=server.__enter__) for server in servers]
+print(os.getpid(), flush=True)
+for thread in threads:
+    thread.start()
+time.sleep(600)
+"""
+
+
+@pytest.mark.soak
+def test_no_server_outlives_a_parent_that_dies_at_any_moment(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    storm = [sys.executable, "-c", STORM]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    for _ in range(60):
+        with subprocess.Popen(storm, stdout=subprocess.PIPE, text=True, env=env) as parent:
+            assert parent.stdout is not None
+            parent.stdout.readline()
+            time.sleep(chance.uniform(0, 0.3))
+            # its servers lead sessions of their own, so they are known by their parent only
+            table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True).stdout
+            rows = [line.split() for line in table.splitlines()]
+            servers = [int(pid) for pid, ppid in rows if int(ppid) == parent.pid]
+            parent.kill()
+        for pid in servers:
+            assert gone(pid)
