@@ -33,7 +33,7 @@ class Block:
     def span(self, lo_ms: int, hi_ms: int) -> tuple[int, int]:
         """The rows whose open lies in [lo, hi)."""
         first, last = self.candles.open_ms.searchsorted((lo_ms, hi_ms))
-        return int(first), int(last)
+        return int(first), max(int(first), int(last))
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,7 @@ class History:
         Both ends are inclusive and speak of open times, as Binance's do.
         """
         stop_ms = ask.unfinished_ms if end_ms is None else min(end_ms + 1, ask.unfinished_ms)
-        last = b""
-        if (start_ms or 0) <= ask.unfinished_ms and (end_ms is None or ask.unfinished_ms <= end_ms):
-            last = self._unfinished(ask)
+        open_ = (start_ms or 0) <= ask.unfinished_ms and (end_ms is None or ask.unfinished_ms <= end_ms)
         pieces: list[bytes] = []
         if start_ms is not None:
             for block in self._forward(ask, start_ms, stop_ms):
@@ -76,10 +74,10 @@ class History:
                 limit -= min(hi - lo, limit)
                 if not limit:
                     break
-            pieces.append(last if limit else b"")
+            pieces += [self._unfinished(ask)] if limit and open_ else []
         else:
-            pieces.append(last)
-            limit -= bool(last)
+            pieces += [self._unfinished(ask)] if open_ else []
+            limit -= any(pieces)
             for block in self._backward(ask, stop_ms) if limit else ():
                 lo, hi = block.span(0, stop_ms)
                 pieces.append(block.rows.cut(max(lo, hi - limit), hi))
@@ -106,11 +104,11 @@ class History:
 
     def _forward(self, ask: Question, start_ms: int, stop_ms: int) -> Iterator[Block]:
         start_ms = max(start_ms, ask.symbol.listed_ms - ask.minutes * MINUTE_MS)
-        return self._each(ask, range(_number(ask, start_ms), _number(ask, max(start_ms, stop_ms)) + 1))
+        return self._each(ask, range(_number(ask, start_ms), _number(ask, stop_ms - 1) + 1))
 
     def _backward(self, ask: Question, stop_ms: int) -> Iterator[Block]:
         first = _number(ask, ask.symbol.listed_ms)
-        return self._each(ask, range(_number(ask, stop_ms), first - 1, -1))
+        return self._each(ask, range(_number(ask, stop_ms - 1), first - 1, -1))
 
     def _each(self, ask: Question, numbers: Iterable[int]) -> Iterator[Block]:
         for number in numbers:

@@ -15,12 +15,10 @@ from ingestion_assets.simulator.intervals import MINUTE_MS
 from ingestion_assets.simulator.noise import Ints
 from ingestion_assets.simulator.world import Candles
 
-Bytes = NDArray[np.uint8]
-
 _FOUR = np.frombuffer("".join(f"{i:04d}" for i in range(10000)).encode(), np.uint32)
-"""The four digits of 0 … 9999 as the bytes of one word."""
-
-_POWERS: Ints = 10 ** np.arange(19, dtype=np.int64)
+_TWO = np.frombuffer("".join(f"{i:02d}" for i in range(100)).encode(), np.uint16)
+_ONE = np.frombuffer(b"0123456789", np.uint8)
+"""Digits by table: the text of a number as the bytes of one machine word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,78 +34,73 @@ class Rows:
         return self.data[int(self.offsets[first]) : int(self.offsets[last]) - 1] if last > first else b""
 
 
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A column of digits: so many, with leading zeros or without."""
+
+    values: Ints
+    width: int
+    trim: bool
+
+
 def rows(candles: Candles) -> Rows:
     """All the candles, rendered."""
     n, symbol = len(candles), candles.symbol
     if n == 0:
         return Rows(candles.open_ms, b"", np.zeros(1, np.int64))
     price, lot = symbol.price_decimals, symbol.lot_decimals
-    close_ms = candles.open_ms + (candles.minutes * MINUTE_MS - 1)
-    slots: list[tuple[bytes, Bytes, NDArray[np.bool_] | None]] = []
-    slots.append((b"[", *_whole(candles.open_ms)))
-    for before, column in zip((b',"', *[_pad(price)] * 3), candles.columns()[:4], strict=True):
-        slots += _decimal(before, column, price)
-    slots += _decimal(_pad(price), candles.volume, lot)
-    slots.append((_pad(lot)[:-1], *_whole(close_ms)))
-    slots += _decimal(b',"', candles.quote_volume, 8)
-    slots.append((b'",', *_whole(candles.trades)))
-    slots += _decimal(b',"', candles.taker_volume, lot)
-    slots += _decimal(_pad(lot), candles.taker_quote_volume, 8)
-    return _assemble(candles.open_ms, n, slots, b'","0"],')
+    open_, high, low, close, volume, quote, trades, taker, taker_quote = candles.columns()
+    row: list[bytes | Number] = [b"[", _whole(candles.open_ms), b',"']
+    for column, decimals in ((open_, price), (high, price), (low, price), (close, price), (volume, lot)):
+        row += [*_decimal(column, decimals), b'","']
+    row[-1:] = [b'",', _whole(candles.open_ms + (candles.minutes * MINUTE_MS - 1)), b',"']
+    row += [*_decimal(quote, 8), b'",', _whole(trades), b',"']
+    row += [*_decimal(taker, lot), b'","', *_decimal(taker_quote, 8), b'","0"],']
+    data, offsets = _write(n, row)
+    return Rows(candles.open_ms, data, offsets)
 
 
-def _pad(decimals: int) -> bytes:
-    """What stands between two quoted decimals: the zeros up to eight places, and the quotes."""
-    return b"0" * (8 - decimals) + b'","'
+def _whole(values: Ints) -> Number:
+    return Number(values, len(str(int(values.max()))), trim=True)
 
 
-def _decimal(
-    before: bytes, values: Ints, decimals: int
-) -> list[tuple[bytes, Bytes, NDArray[np.bool_] | None]]:
+def _decimal(values: Ints, decimals: int) -> list[bytes | Number]:
+    """A number with eight places, of which `decimals` can be other than zero."""
     whole = values // 10**decimals
-    part = values - whole * 10**decimals
-    slots: list[tuple[bytes, Bytes, NDArray[np.bool_] | None]] = [(before, *_whole(whole))]
-    slots.append(
-        (b".", _digits(part, decimals) if part is not None else np.zeros((len(values), 0), np.uint8), None)
-    )
-    return slots
+    part = Number(values - whole * 10**decimals, decimals, trim=False)
+    return [_whole(whole), b".", part, b"0" * (8 - decimals)]
 
 
-def _whole(values: Ints) -> tuple[Bytes, NDArray[np.bool_]]:
-    """Digits of whole numbers and which of them are not leading zeros."""
-    width = len(str(int(values.max())))
-    length = np.searchsorted(_POWERS, values, side="right").clip(1)
-    return _digits(values, width), np.arange(width) >= width - length[:, None]
-
-
-def _digits(values: Ints, width: int) -> Bytes:
-    """Each value as `width` decimal digits, four at a time by table."""
-    if width == 0:
-        return np.empty((len(values), 0), np.uint8)
-    groups = -(-width // 4)
-    out = np.empty((len(values), groups), np.uint32)
-    for group in range(groups - 1, 0, -1):
-        quotient = values // 10000  # by a constant: three times faster than divmod
-        out[:, group] = _FOUR[values - quotient * 10000]
-        values = quotient
-    out[:, 0] = _FOUR[values]
-    return out.view(np.uint8)[:, groups * 4 - width :]
-
-
-def _assemble(
-    open_ms: Ints, n: int, slots: list[tuple[bytes, Bytes, NDArray[np.bool_] | None]], after: bytes
-) -> Rows:
-    width = sum(len(before) + digits.shape[1] for before, digits, _ in slots) + len(after)
-    matrix, keep = np.empty((n, width), np.uint8), np.ones((n, width), bool)
+def _write(n: int, row: list[bytes | Number]) -> tuple[bytes, Ints]:
+    """The bytes of n rows, and where each begins."""
+    template = b"".join(b"0" * piece.width if isinstance(piece, Number) else piece for piece in row)
+    matrix, keep = np.empty((n, len(template)), np.uint8), np.ones((n, len(template)), bool)
+    matrix[:] = np.frombuffer(template, np.uint8)
+    lengths = np.full(n, len(template), np.int64)
     at = 0
-    for before, digits, kept in slots:
-        matrix[:, at : at + len(before)] = np.frombuffer(before, np.uint8)
-        at += len(before)
-        matrix[:, at : at + digits.shape[1]] = digits
-        if kept is not None:
-            keep[:, at : at + digits.shape[1]] = kept
-        at += digits.shape[1]
-    matrix[:, at:] = np.frombuffer(after, np.uint8)
+    for piece in row:
+        if isinstance(piece, bytes):
+            at += len(piece)
+            continue
+        _digits(matrix, at, piece.values, piece.width)
+        if piece.trim and int(piece.values.min()) < 10 ** (piece.width - 1):
+            for place in range(piece.width - 1):
+                shown = piece.values >= 10 ** (piece.width - 1 - place)
+                keep[:, at + place] = shown
+                lengths -= ~shown
+        at += piece.width
     offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(keep.sum(axis=1), out=offsets[1:])
-    return Rows(open_ms, matrix[keep].tobytes(), offsets)
+    np.cumsum(lengths, out=offsets[1:])
+    return matrix[keep].tobytes(), offsets
+
+
+def _digits(matrix: NDArray[np.uint8], at: int, values: Ints, width: int) -> None:
+    """Write each value as `width` digits into its row, from the last ones to the first."""
+    n, stride = matrix.shape
+    for size, digits in ((4, _FOUR), (2, _TWO), (1, _ONE)):
+        while width >= size:
+            width -= size
+            quotient = values // 10**size  # by a constant: three times faster than divmod
+            words = np.ndarray((n,), digits.dtype, matrix.data, at + width, (stride,))
+            words[:] = digits[values - quotient * 10**size]
+            values = quotient

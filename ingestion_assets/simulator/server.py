@@ -118,7 +118,7 @@ class Simulator:
         runner = web.ServerRunner(server, shutdown_timeout=0.2)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, HOST, self._wanted_port, shutdown_timeout=0.2)
+            site = web.TCPSite(runner, HOST, self._wanted_port)
             try:
                 await site.start()
             except OSError as error:
