@@ -147,14 +147,15 @@ class Faults:
     def striking(self, place: str, path: str, symbol: str | None) -> list[Fault]:
         """The faults of this place that strike this request, in the order in which they were added.
 
-        Only one of those that replace the answer may strike; the others keep their turn.
+        Only one that replaces or breaks the answer may strike; the others keep their turn.
         """
         struck: list[Fault] = []
         with self._lock:
             for fault in self._faults:
-                replaced = place == BEFORE and any(f.kind != "latency" for f in struck)
-                if fault.place == place and not (replaced and fault.kind != "latency"):
-                    struck += [fault] if fault.strikes(path, symbol) else []
+                alone = place != ROWS and fault.kind != "latency"
+                taken = alone and any(f.kind != "latency" for f in struck)
+                if fault.place == place and not taken and fault.strikes(path, symbol):
+                    struck.append(fault)
         return struck
 
     def absent(self, symbol: Symbol) -> tuple[Stretch, ...]:

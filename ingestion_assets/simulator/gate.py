@@ -15,6 +15,9 @@ from ingestion_assets.simulator.journal import Entry, Journal
 from ingestion_assets.simulator.kraken import Kraken
 from ingestion_assets.simulator.limits import Limits
 
+GONE = Answer(499, b"")
+"""What the journal says of a client that hung up before it was answered."""
+
 
 class Gate:
     """An aiohttp handler for every method and path."""
@@ -39,19 +42,29 @@ class Gate:
         struck: list[Fault] = []
         if answer.status not in (429, 418):
             struck = self.market.faults.striking(BEFORE, path, symbol)
-            answer = await self._instead(answer, struck, path)
+            try:
+                answer = await self._instead(answer, struck, path)
+            except asyncio.CancelledError:  # the client gave up waiting
+                self._note(path, query, GONE, weight, struck)
+                raise
         if answer.rows and _has_rows(answer):
             for fault in self.market.faults.striking(ROWS, path, symbol):
                 struck.append(fault)
                 answer = misbehave.spoil(answer, fault)
-        broken = self.market.faults.striking(WIRE, path, symbol)[:1]
-        names = ",".join(fault.kind for fault in struck + broken) or None
-        entry = Entry(wall_ms(), path, query, symbol, answer.status, weight, len(answer.body), names)
-        self.journal.add(entry)
+        broken = self.market.faults.striking(WIRE, path, symbol)
+        self._note(path, query, answer, weight, struck + broken)
         if broken:
             answer.headers["Date"] = self._date()
             return await misbehave.send_broken(request, answer, broken[0])
         return self._send(answer)
+
+    def _note(
+        self, path: str, query: dict[str, str], answer: Answer, weight: int, struck: list[Fault]
+    ) -> None:
+        symbol = query.get("symbol") or query.get("pair")
+        names = ",".join(fault.kind for fault in struck) or None
+        size = len(answer.body)
+        self.journal.add(Entry(wall_ms(), path, query, symbol, answer.status, weight, size, names))
 
     def _answer(self, method: str, path: str, query: dict[str, str]) -> tuple[Answer, int]:
         for vendor in self.vendors:

@@ -21,7 +21,7 @@ class Entry:
 
 
 class Journal:
-    """Counts since the last clear(). Safe to read from another thread."""
+    """Counts since the last clear(). `rejected` are 429 and 418, by limit or by fault. Thread-safe."""
 
     def __init__(self, remembered: int = 2000) -> None:
         self._lock = threading.Lock()

@@ -59,8 +59,9 @@ def replacement(fault: Fault, path: str) -> Answer:
     raise ValueError(f"{fault.kind} replaces no answer")
 
 
-def _refusal(status: int, code: int, message: str, retry_after: float) -> Answer:
-    return as_json({"code": code, "msg": message}, status, headers={"Retry-After": str(retry_after)})
+def _refusal(status: int, code: int, message: str, retry_after: float | None) -> Answer:
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return as_json({"code": code, "msg": message}, status, headers=headers)
 
 
 def spoil(answer: Answer, fault: Fault) -> Answer:

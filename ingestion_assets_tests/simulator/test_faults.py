@@ -126,6 +126,9 @@ def test_hang(simulator, page, honest):
     with pytest.raises(requests.exceptions.ReadTimeout):
         page(timeout=0.2)
     assert page().json() == honest
+    while simulator.requests.by_status[499] != 1:  # noticed when the line is closed
+        time.sleep(0.01)
+    assert simulator.requests.by_fault == {"hang": 1}
 
 
 def test_clock_skew(simulator, get):
@@ -186,6 +189,20 @@ def test_who_and_when(simulator, page, get):
 def test_for_ever_and_in_turn(simulator, page):
     simulator.faults.add(Fault("server_error", status=500), Fault("server_error", times=None))
     assert [page().status_code for _ in range(4)] == [500, 503, 503, 503]
+
+
+def test_only_one_breaks_the_line_at_a_time(simulator, page, honest):
+    simulator.faults.add(Fault("reset"), Fault("truncated_json"))
+    with pytest.raises(requests.exceptions.RequestException):
+        page()
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(page().content)
+    assert page().json() == honest
+
+
+def test_a_429_may_come_without_retry_after(simulator, page):
+    simulator.faults.add(Fault("rate_limited", retry_after=None))
+    assert "Retry-After" not in page().headers
 
 
 def test_an_empty_page_does_not_use_up_a_fault_of_rows(simulator, page, honest):
