@@ -66,7 +66,7 @@ def moment_of(microseconds: int) -> datetime:
 
 
 def canonical_timeframe(text: str) -> str:
-    """`1min`, `1 hour`, `1H` as people type them, to the canonical `1m`, `1h`; `1M`, a month, is not a minute."""
+    """`1min`, `1 hour`, `1H` as people type them, to `1m`, `1h`; `1M`, a month, is not a minute."""
     match = re.fullmatch(r"\s*(\d+)\s*([A-Za-z]+)\s*", text)
     unit = match and _UNIT_ALIASES.get(match[2] if match[2] == "M" else match[2].lower(), match[2])
     name = f"{match[1]}{unit}" if match else text
@@ -78,20 +78,28 @@ def canonical_timeframe(text: str) -> str:
 def parse_moment(value: str | int | float) -> datetime:
     """A time in ISO form or as seconds, ms, µs or ns since 1970, told apart by magnitude."""
     text = str(value).strip()
-    if re.fullmatch(r"-?\d+(\.\d+)?", text) and len(text) != 4:
-        number = float(text)
-        for limit, unit in ((1e11, 1), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9)):
-            if abs(number) < limit:
-                return EPOCH + timedelta(seconds=number / unit)
-        raise ValueError(f"time {text!r} is too large for seconds, ms, µs or ns since 1970")
     padded = text + "-01" * (2 - text.count("-")) if re.fullmatch(r"\d{4}(-\d{2})?", text) else text
+    number = re.fullmatch(r"-?\d+(\.\d+)?", text) and not re.fullmatch(r"\d{4}|(19|20)\d{6}", text)
     try:
+        if number:
+            return _moment_since_1970(text)
         moment = datetime.fromisoformat(padded)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"time {text!r} lies outside the years 1 to 9999") from None
+    except ValueError as error:
+        if number:
+            raise
         raise ValueError(
-            f"time {text!r} is not understood: use ISO like 2024-08-01T00:00Z, or seconds since 1970"
+            f"time {text!r} is not understood ({error}): use ISO like 2024-08-01T00:00Z, or seconds since 1970"
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _moment_since_1970(text: str) -> datetime:
+    for limit, unit in ((1e11, 1), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9)):
+        if abs(float(text)) < limit:
+            return EPOCH + timedelta(seconds=float(text) / unit)
+    raise ValueError(f"time {text!r} is too large for seconds, ms, µs or ns since 1970")
 
 
 def floor(moment: datetime, grain: timedelta) -> datetime:
@@ -131,15 +139,17 @@ def intersect(left: Iterable[Window], right: Iterable[Window]) -> list[Window]:
 
 
 def subtract(left: Iterable[Window], right: Iterable[Window]) -> list[Window]:
-    rest, cuts = [], union(right)
+    rest, cuts, place = [], union(right), 0
     for window in union(left):
         start = window.start
-        for cut in cuts:
-            if cut.end <= start or cut.start >= window.end:
-                continue
+        while place < len(cuts) and cuts[place].start < window.end:
+            cut = cuts[place]
             if cut.start > start:
                 rest.append(Window(start, cut.start))
             start = max(start, cut.end)
+            if start >= window.end:  # this cut may reach into the next window too
+                break
+            place += 1
         if start < window.end:
             rest.append(Window(start, window.end))
     return rest

@@ -1,4 +1,4 @@
-"""Series and strategies: what is ingested, how, since when. Names and rules only; stores/catalog.py keeps them.
+"""Series and strategies: what is ingested, how, since when. Names and rules; stores/ keeps them.
 
 A series id is at once a partition key, a folder name and a part of Redis keys, so it is checked here,
 once, and every entrance accepts what people type (`BTC/USDT`, `BTCUSDT`, `BTC-USDT`) through

@@ -34,7 +34,7 @@ class SettingsError(ValueError):
 
 
 class MarketJob(BaseModel):
-    """One entry of MARKET_JOBS or MARKET_INGEST_JOBS: a market, a timeframe, a rhythm, how far to look back."""
+    """One entry of MARKET_JOBS or MARKET_INGEST_JOBS: a market, a timeframe, a rhythm, a reach."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -248,7 +248,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def catalog_url(self) -> str:
-        """Where the registry and the gap ledger live: PostgreSQL when DATABASE_URL is set, a file otherwise."""
+        """Where registry and gap ledger live: PostgreSQL when DATABASE_URL is set, a file otherwise."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.ingest_state_dir.expanduser().resolve() / 'catalog.sqlite'}"

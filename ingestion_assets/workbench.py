@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Generator, Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,8 +15,9 @@ from importlib import metadata
 
 from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, unlanded
 from ingestion_assets.intervals import floor
-from ingestion_assets.registry import Series, parse_id, series_id
+from ingestion_assets.registry import Series, check_id, parse_id, series_id
 from ingestion_assets.settings import Settings, load_settings
+from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.sources.market import CandleSource, Market, SourceOptions, open_source
 from ingestion_assets.stores.catalog import Catalog, CatalogError
 from ingestion_assets.stores.gap_ledger import GapLedger
@@ -84,32 +86,39 @@ class Workbench:
         )
 
     def ingest(
-        self, table: Table, slices: Iterable[Slice], *, run: str, options: Options | None = None
+        self,
+        table: Table,
+        slices: Iterable[Slice],
+        *,
+        run: str,
+        options: Options | None = None,
+        refused: Iterable[tuple[str, Exception]] = (),
     ) -> Generator[Landed]:
-        """Fetch and land; the registry tells meanwhile who works on what, and afterwards how it ended."""
+        """Fetch and land; the registry tells meanwhile who works on what, and afterwards how it ended.
+
+        `refused` are partition keys whose series could not even be looked up; they come out as failed.
+        """
         pieces = list(slices)
-        left = {piece.series.id: 0 for piece in pieces}
-        for piece in pieces:
-            left[piece.series.id] += 1
+        for key, error in refused:
+            yield unlanded(table, Fetched.refused(table, key, error), error)
+        left = Counter(piece.series.id for piece in pieces)
         errors: dict[str, str] = {}
         self.registry.start(left, run)
-        stream = self.fetch(table, pieces, options)
         try:
-            with contextlib.closing(stream):
+            with contextlib.closing(self.fetch(table, pieces, options)) as stream:
                 for fetched in stream:
                     landed = self.land(table, fetched, run=run, options=options)
-                    series = fetched.slice.series
+                    name = fetched.slice.series.id
                     if landed.error is not None:
-                        errors.setdefault(series.id, f"{type(landed.error).__name__}: {landed.error}")
-                    left[series.id] -= 1
-                    if left[series.id] == 0:
-                        self.registry.finish(series.id, errors.get(series.id))
+                        errors.setdefault(name, f"{type(landed.error).__name__}: {landed.error}")
+                    left[name] -= 1
+                    if left[name] == 0:
+                        self.registry.finish(name, errors.get(name))
                     yield landed
         except BaseException as error:
-            for series_id_, count in left.items():
-                if count:
-                    cause = errors.get(series_id_, f"interrupted: {type(error).__name__} {error}".strip())
-                    self.registry.finish(series_id_, cause)
+            for name in +left:
+                cause = errors.get(name, f"interrupted: {type(error).__name__} {error}".strip())
+                self.registry.finish(name, cause)
             raise
 
     def fetch(
@@ -135,6 +144,22 @@ class Workbench:
         finally:
             if fetched.delisted_at is not None:
                 self._note_delisting(fetched.slice.series.id, fetched.delisted_at)
+
+    def adopt(self, ids: Iterable[str], now: datetime) -> tuple[dict[str, Series], dict[str, Exception]]:
+        """Series by id; one that is not registered yet is looked up at its venue and registered."""
+        known = {series.id: series for series in self.registry.series()}
+        found: dict[str, Series] = {}
+        refused: dict[str, Exception] = {}
+        for name in ids:
+            try:
+                if name not in known:
+                    check_id(name)
+                    self.registry.add_missing([self.describe(name, now)])
+                    known[name] = self.registry.require(name).series
+                found[name] = known[name]
+            except (SourceError, ValueError) as error:
+                refused[name] = error
+        return found, refused
 
     async def look_up(self, exchange: str, symbol: str) -> Market:
         """The market at the venue; raises NotFound with the nearest names."""

@@ -5,7 +5,7 @@ side under each venue's budget; what goes wrong with one series is its own affai
 """
 
 from ingestion_assets.ingestion.fetch import Fetched, fetch
-from ingestion_assets.ingestion.land import Landed, land, summary, unlanded
+from ingestion_assets.ingestion.land import Landed, land, land_computed, summary, unlanded
 from ingestion_assets.ingestion.plan import Options, Plan, Slice, plan_slice, slices_of
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Slice",
     "fetch",
     "land",
+    "land_computed",
     "plan_slice",
     "slices_of",
     "summary",

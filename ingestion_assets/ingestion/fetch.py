@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from ingestion_assets.ingestion.plan import Options, Plan, Slice, closed_until, plan_slice
-from ingestion_assets.intervals import Window, holes, iso, moment_of, split
+from ingestion_assets.intervals import Window, holes, iso, moment_of, month_window, split
 from ingestion_assets.registry import Series
 from ingestion_assets.sources.errors import MalformedAnswer, SourceError
 from ingestion_assets.sources.market import CandleSource
@@ -48,6 +48,18 @@ class Fetched:
     seconds: float = 0.0
     now: datetime | None = None
     delisted_at: datetime | None = None
+
+    @classmethod
+    def nothing(cls, table: Table, piece: Slice, error: Exception) -> Fetched:
+        """A slice that could not even be begun."""
+        return cls(piece, Plan(piece, [], []), table.schema.empty_table(), error=error)
+
+    @classmethod
+    def refused(cls, table: Table, key: str, error: Exception) -> Fetched:
+        """The same for a partition key whose series is not known."""
+        month, _, name = key.partition("|")
+        stranger = Series(name, table.domain, name.partition(".")[0], name.partition(".")[2])
+        return cls.nothing(table, Slice(stranger, month, month_window(month)), error)
 
 
 @dataclass
@@ -143,7 +155,7 @@ class _Fetching:
                 await self._by_series(source, now, pieces)
         except (SourceError, ValueError) as error:
             for piece in pieces:
-                await self._emit(self._nothing(piece, error))
+                await self._emit(Fetched.nothing(self.table, piece, error))
 
     async def _by_series(self, source: CandleSource, now: datetime, pieces: list[Slice]) -> None:
         waiting: dict[str, deque[Slice]] = defaultdict(deque)
@@ -163,7 +175,7 @@ class _Fetching:
         while line:
             piece = line.popleft()
             if failed:
-                await self._emit(self._nothing(piece, failed[0]))
+                await self._emit(Fetched.nothing(self.table, piece, failed[0]))
                 continue
             await self._room.acquire()
             result = await self._slice(source, now, piece)
@@ -175,9 +187,6 @@ class _Fetching:
         await self._room.acquire()
         self._done.put(result)
 
-    def _nothing(self, piece: Slice, error: Exception) -> Fetched:
-        return Fetched(piece, Plan(piece, [], []), self.table.schema.empty_table(), error=error)
-
     async def _slice(self, source: CandleSource, now: datetime, piece: Slice) -> Fetched:
         started = time.monotonic()
         try:
@@ -185,7 +194,7 @@ class _Fetching:
                 None, plan_slice, self.table, piece, self.lake, self.ledger, source, now, self.options
             )
         except Exception as error:  # noqa: BLE001 a lake or catalog that fails is this slice's failure, and told
-            return self._nothing(piece, error)
+            return Fetched.nothing(self.table, piece, error)
         page = self.table.grain * source.page_rows
         stretches = [part for w in plan.missing for part in split(w, self._chunks_per_slice, page)]
         chunks = [_Chunk() for _ in stretches]

@@ -5,7 +5,8 @@ What breaks a promise is quarantined with the reason, the rest lands, and the sl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from ingestion_assets.intervals import Window, bars, holes, iso, month_window, s
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.gap_ledger import NO_TRADES, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake, Merge
+from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.tables import Table
 
 
@@ -144,7 +146,7 @@ def _merge(
     now: datetime | None,
 ) -> Merge:
     """Nothing to land and nothing to replace leaves everything untouched: no empty file is ever written."""
-    if rows.num_rows or replace:
+    if rows.num_rows or (replace and lake.footer(table, series, month) is not None):
         return lake.merge(table, series, month, rows, notes=notes, replace=replace, known_now=now)
     return _held(table, lake, series, month)
 
@@ -202,6 +204,50 @@ def _broken(table: Table, series: str, broken: pa.Table) -> BrokenPromise:
     return BrokenPromise(
         f"{broken.num_rows} rows of {series} broke a promise of {table.path} and are in quarantine; "
         f"the first, {when}: {row['broken_promise']} ({values})"
+    )
+
+
+def land_computed(
+    table: Table,
+    piece: Slice,
+    compute: Callable[[], pa.Table],
+    lake: Lake,
+    *,
+    run: str,
+    code_version: str,
+) -> Landed:
+    """A month that was computed from other tables takes the place of what was computed before."""
+    started = time.monotonic()
+    notes = {"run": run, "code_version": code_version, "written_by": package}
+    try:
+        rows = compute()
+        good, broken = table.examine(rows)
+        if broken.num_rows:
+            lake.quarantine_rows(table, piece.series.id, piece.month, broken, notes)
+        merge = _merge(table, lake, piece.series.id, piece.month, good, notes, [piece.window], None)
+    except (StoreError, ValueError, pa.ArrowException) as error:
+        nothing = Fetched.nothing(table, piece, error)
+        return unlanded(table, nothing, error)
+    return Landed(
+        slice=piece,
+        table=table,
+        error=_broken(table, piece.series.id, broken) if broken.num_rows else None,
+        status="ok" if merge.rows else "no_data",
+        fetched=rows.num_rows,
+        new=merge.new,
+        changed=merge.changed,
+        dropped=merge.dropped,
+        quarantined=broken.num_rows,
+        rows=merge.rows,
+        expected=0,
+        holes=[],
+        first=merge.first,
+        last=merge.last,
+        path=merge.path,
+        size=merge.size,
+        requests=0,
+        seconds=time.monotonic() - started,
+        query=lake.query(table, piece.series.id, piece.month),
     )
 
 

@@ -5,4 +5,4 @@ from ingestion_assets.tables.market import DERIVED, INGESTED
 
 ALL: dict[str, Table] = {table.path: table for table in (*INGESTED.values(), *DERIVED.values())}
 
-__all__ = ["ALL", "Column", "Promise", "Table"]
+__all__ = ["ALL", "DERIVED", "INGESTED", "Column", "Promise", "Table"]

@@ -151,7 +151,8 @@ class Binance:
             opens = columns["time"]
             if len(opens) and (opens[0] < start or (np.diff(opens) <= 0).any()):
                 raise MalformedAnswer(
-                    f"the page for {symbol} from {window.start:%Y-%m-%d %H:%M} is not in rising order without repeats"
+                    f"the page for {symbol} from {window.start:%Y-%m-%d %H:%M} "
+                    "is not in rising order without repeats"
                 )
             if len(opens) and opens[-1] >= end:
                 keep = int(np.searchsorted(opens, end))

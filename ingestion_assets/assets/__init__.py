@@ -1,0 +1,1 @@
+"""Orchestrated: `ls` reads as the flow. ingested → aggregates → reports."""

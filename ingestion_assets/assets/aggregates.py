@@ -1,0 +1,79 @@
+"""Hourly, daily and weekly candles from the 1m candles in the lake: one asset for each in tables.DERIVED.
+
+A week belongs to the month in which it opens, so its last days are read from the next month.
+"""
+
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from ingestion_assets.features.aggregates import aggregate
+from ingestion_assets.ingestion import Landed, Slice, land_computed
+from ingestion_assets.intervals import Window, floor, month_window
+from ingestion_assets.io_managers.lake import Harvest
+from ingestion_assets.partitions import MARKET, parts_of
+from ingestion_assets.registry import Series
+from ingestion_assets.resources import WorkbenchResource
+from ingestion_assets.tables import DERIVED, INGESTED, Table
+from ingestion_assets.workbench import Workbench
+
+MINUTES = INGESTED["1m"]
+_WAIT_FOR_MINUTES = timedelta(hours=1)
+
+
+def aggregates_asset(table: Table) -> dg.AssetsDefinition:
+    upstream = dg.AssetDep(
+        MINUTES.path.split("/"),
+        partition_mapping=dg.MultiPartitionMapping(
+            {
+                "month": dg.DimensionPartitionMapping(
+                    "month",
+                    dg.TimeWindowPartitionMapping(
+                        end_offset=1 if table.grain > timedelta(days=1) else 0,
+                        allow_nonexistent_upstream_partitions=True,
+                    ),
+                ),
+                "series": dg.DimensionPartitionMapping("series", dg.IdentityPartitionMapping()),
+            }
+        ),
+    )
+
+    @dg.asset(
+        key=table.path.split("/"),
+        deps=[upstream],
+        partitions_def=MARKET,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        io_manager_key="lake",
+        description=table.text,
+    )
+    def aggregates(context: dg.AssetExecutionContext, workbench: WorkbenchResource) -> Harvest:
+        keys = [str(key) for key in context.partition_keys]
+        return Harvest(table, _aggregated(workbench.open(), table, keys, f"run:{context.run_id}"))
+
+    return aggregates
+
+
+def _aggregated(bench: Workbench, table: Table, keys: list[str], run: str) -> Generator[Landed]:
+    known = {series.id: series for series in bench.registry.series()}
+    now = datetime.now(UTC)
+    for key in keys:
+        month, name = parts_of(key)
+        window = month_window(month)
+        series = known.get(name) or Series(name, table.domain, name.partition(".")[0], name)
+        piece = Slice(series, month, window)
+        # A bar is made when its last minute is held, or when that minute is an hour overdue.
+        last = bench.lake.last_time(MINUTES, name)
+        held_until = last + MINUTES.grain if last else now - _WAIT_FOR_MINUTES
+        closed_until = floor(max(held_until, now - _WAIT_FOR_MINUTES), MINUTES.grain)
+
+        def compute(
+            window: Window = window, closed_until: datetime = closed_until, name: str = name
+        ) -> object:
+            span = Window(window.start, window.end + table.grain)
+            return aggregate(bench.lake.read(MINUTES, name, span), table, window, closed_until)
+
+        yield land_computed(table, piece, compute, bench.lake, run=run, code_version=bench.code_version)
+
+
+ASSETS = [aggregates_asset(table) for table in DERIVED.values()]

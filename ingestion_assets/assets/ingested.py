@@ -1,0 +1,90 @@
+"""Candles from venues: one asset for each timeframe in tables.INGESTED, all made alike."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from ingestion_assets.ingestion import Landed, Options, Slice, summary
+from ingestion_assets.intervals import Window, intersect, month_window
+from ingestion_assets.io_managers.lake import Harvest, failure, metadata_of, tell
+from ingestion_assets.partitions import MARKET, parts_of
+from ingestion_assets.resources import WorkbenchResource
+from ingestion_assets.tables import INGESTED, Table
+from ingestion_assets.workbench import Workbench
+
+
+class IngestConfig(dg.Config):
+    full_refresh: bool = Field(False, description="Fetch everything again and replace what is held.")
+    dry_run: bool = Field(False, description="Fetch and check, write nothing; the figures say what would be.")
+    verify: bool = Field(False, description="Fetch a sample of what is held again and compare.")
+    lookback_minutes: int | None = Field(
+        None, gt=0, description="Only the last so many minutes of the partitions."
+    )
+
+
+def slices_for(
+    bench: Workbench, keys: list[str], lookback_minutes: int | None, now: datetime
+) -> tuple[list[Slice], list[tuple[str, Exception]]]:
+    """The keys' slices, newest month first, and the keys whose series cannot be ingested, with why."""
+    series, refused = bench.adopt(dict.fromkeys(parts_of(key)[1] for key in keys), now)
+    reach = now - timedelta(minutes=lookback_minutes) if lookback_minutes else None
+    slices, bad = [], []
+    for key in sorted(keys, key=lambda k: parts_of(k)[0], reverse=True):
+        month, name = parts_of(key)
+        if name in refused:
+            bad.append((key, refused[name]))
+            continue
+        whole = month_window(month)
+        asked = intersect([whole], [Window(reach or whole.start, max(whole.end, now))])
+        slices += [Slice(series[name], month, window) for window in asked]
+    return slices, bad
+
+
+def candles_asset(table: Table) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=table.path.split("/"),
+        partitions_def=MARKET,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        io_manager_key="lake",
+        output_required=False,
+        description=table.text,
+    )
+    def candles(
+        context: dg.AssetExecutionContext, config: IngestConfig, workbench: WorkbenchResource
+    ) -> Iterator[dg.Output[Harvest]]:
+        keys = [str(key) for key in context.partition_keys]
+        if not keys:
+            raise dg.Failure(
+                "the partition range is empty: its first series must stand before its last one "
+                "in the asset's list of partitions",
+                allow_retries=False,
+            )
+        bench, now = workbench.open(), datetime.now(UTC)
+        options = Options(full_refresh=config.full_refresh, dry_run=config.dry_run, verify=config.verify)
+        slices, refused = slices_for(bench, keys, config.lookback_minutes, now)
+        landing = bench.ingest(table, slices, run=f"run:{context.run_id}", options=options, refused=refused)
+        if config.dry_run:
+            _show(context, landing)
+            return
+        yield dg.Output(Harvest(table, landing))
+
+    return candles
+
+
+def _show(context: dg.AssetExecutionContext, landing: Iterator[Landed]) -> None:
+    """What a real run would do, as observations: nothing counts as materialised."""
+    every = []
+    for landed in landing:
+        every.append(landed)
+        tell(context.log, landed)
+        context.log_event(
+            dg.AssetObservation(context.asset_key, partition=landed.slice.key, metadata=metadata_of(landed))
+        )
+    totals = summary(every)
+    if totals["failed"]:
+        raise failure(totals)
+
+
+ASSETS = [candles_asset(table) for table in INGESTED.values()]

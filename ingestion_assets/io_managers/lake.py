@@ -1,0 +1,123 @@
+"""Assets in the Parquet lake.
+
+An asset returns a lazy `Harvest`; it is landed here, slice by slice, as it comes, so memory stays small
+whatever the size of the run. What worked is materialised even when something else failed; the step then
+fails and names what did not work, with the cause of each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from ingestion_assets.ingestion import Landed, summary
+from ingestion_assets.intervals import month_window, union
+from ingestion_assets.partitions import parts_of
+from ingestion_assets.tables import ALL, Table
+from ingestion_assets.workbench import Workbench
+
+PARTIAL_FAILURE = "ingest/failed_series"
+_TOLD = 20
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """Slices of a table on their way into the lake; iterating lands them."""
+
+    table: Table
+    landing: Generator[Landed]
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    def handle_output(self, context: dg.OutputContext, obj: Harvest) -> None:
+        good: list[Landed] = []
+        bad: list[Landed] = []
+        with contextlib.closing(obj.landing) as landing:
+            for landed in landing:
+                (bad if landed.error else good).append(landed)
+                tell(context.log, landed)
+        totals = summary([*good, *bad])
+        if bad:
+            for landed in good:
+                context.log_event(
+                    dg.AssetMaterialization(
+                        context.asset_key, partition=landed.slice.key, metadata=metadata_of(landed)
+                    )
+                )
+            tags = {PARTIAL_FAILURE: str(len(totals["failed"]))}
+            context.step_context.instance.add_run_tags(context.step_context.run_id, tags)
+            raise failure(totals)
+        for landed in good:
+            context.step_context.add_asset_metadata(
+                metadata_of(landed), asset_key=context.asset_key, partition_key=landed.slice.key
+            )
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """The rows of the partitions asked for, those that are there, as the type that the asset asks for."""
+        import pyarrow as pa
+
+        bench: Workbench = _bench()
+        table = ALL["/".join(context.asset_key.path)]
+        by_series: dict[str, list[str]] = {}
+        for key in context.asset_partition_keys:
+            month, series = parts_of(str(key))
+            by_series.setdefault(series, []).append(month)
+        parts = []
+        for series, names in by_series.items():
+            for window in union(month_window(month) for month in names):
+                rows = bench.lake.read(table, series, window)
+                parts.append(rows.append_column("series", pa.array([series] * rows.num_rows, pa.string())))
+        rows = pa.concat_tables(parts) if parts else table.schema.empty_table()
+        kind = getattr(context.dagster_type, "typing_type", None)
+        name = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__name__', '')}"
+        if name.startswith("polars."):
+            import polars as pl
+
+            return pl.from_arrow(rows)
+        if name.startswith("pandas."):
+            return rows.to_pandas()
+        return rows
+
+
+def _bench() -> Workbench:
+    from ingestion_assets.resources import workbench
+
+    return workbench()
+
+
+def tell(log: dg.DagsterLogManager, landed: Landed) -> None:
+    if landed.error is not None:
+        log.error(f"{landed.slice.key}: {type(landed.error).__name__}: {landed.error}")
+    else:
+        log.info(
+            f"{landed.slice.key}: {landed.new} new of {landed.rows} rows, "
+            f"{landed.requests} requests in {landed.seconds:.1f} s"
+        )
+
+
+def metadata_of(landed: Landed) -> dict[str, Any]:
+    """A partition's figures as the UI shows them; small, for there are many partitions."""
+    figures = {name: value for name, value in landed.figures().items() if value not in (None, "")}
+    return figures | {
+        "dagster/partition_row_count": dg.MetadataValue.int(landed.rows),
+        "query": dg.MetadataValue.md(f"```sql\n{landed.query}\n```"),
+    }
+
+
+def failure(totals: dict[str, Any]) -> dg.Failure:
+    """Names what did not work, with the cause of each; nothing here can be healed by a retry at once."""
+    failed: dict[str, str] = totals["failed"]
+    lines = [f"- {series}: {cause}" for series, cause in list(failed.items())[:_TOLD]]
+    if len(failed) > _TOLD:
+        lines.append(f"- and {len(failed) - _TOLD} more")
+    done = totals["partitions"] - totals["failed_partitions"]
+    return dg.Failure(
+        f"{len(failed)} series failed, {done} of {totals['partitions']} partitions landed:\n"
+        + "\n".join(lines),
+        metadata={"failed_series": dg.MetadataValue.json(dict(list(failed.items())[:_TOLD]))},
+        allow_retries=False,
+    )
