@@ -91,7 +91,8 @@ def parse_moment(value: str | int | float) -> datetime:
         if number:
             raise
         raise ValueError(
-            f"time {text!r} is not understood ({error}): use ISO like 2024-08-01T00:00Z, or seconds since 1970"
+            f"time {text!r} is not understood ({error}): "
+            "use ISO like 2024-08-01T00:00Z, or seconds since 1970"
         ) from None
 
 
