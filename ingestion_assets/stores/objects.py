@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import random
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -132,7 +134,6 @@ class LocalObjects(Objects):
     def _update(self, path: str, change: Callable[[bytes | None], bytes | None]) -> bool:
         target = Path(self.full(path))
         folder = target.parent
-        folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             # Whoever held the lock before us and was killed has left its temporary file behind.
             for leftover in folder.glob(f"{_TEMPORARY}*"):
@@ -159,9 +160,15 @@ class S3Objects(Objects):
         parts = urlsplit(location)
         self._bucket, self._options = parts.netloc, options
         endpoint = options.get("endpoint_url")
+        if bool(options.get("access_key")) != bool(options.get("secret_key")):
+            raise StoreError(
+                f"cannot use {location}: only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set. "
+                "Set both, or neither to use this machine's own AWS identity"
+            )
         fs = pafs.S3FileSystem(
             access_key=options.get("access_key"),
             secret_key=options.get("secret_key"),
+            session_token=options.get("session_token"),
             region=options.get("region") or "us-east-1",
             endpoint_override=urlsplit(endpoint).netloc if endpoint else None,
             scheme=urlsplit(endpoint).scheme if endpoint else "https",
@@ -175,10 +182,12 @@ class S3Objects(Objects):
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
+        # A session of its own: the shared one may not be used from several threads.
+        return boto3.session.Session().client(
             "s3",
             aws_access_key_id=self._options.get("access_key"),
             aws_secret_access_key=self._options.get("secret_key"),
+            aws_session_token=self._options.get("session_token"),
             region_name=self._options.get("region") or "us-east-1",
             endpoint_url=self._options.get("endpoint_url"),
             config=Config(
@@ -205,7 +214,8 @@ class S3Objects(Objects):
     def _update(self, path: str, change: Callable[[bytes | None], bytes | None]) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        for _ in range(_CONFLICTS_BORNE):
+        for conflicts in range(_CONFLICTS_BORNE):
+            time.sleep(random.random() * 0.05 * conflicts)  # noqa: S311 so that racing writers fall out of step
             before, version = self._versioned(path)
             content = change(before)
             if content is None:
@@ -291,10 +301,14 @@ def _remedy(error: Exception) -> str:
         return "Give this user the right to write there, or set DATA_LAKE_PATH to a folder of its own"
     if number == 30:
         return "The file system is mounted read-only: remount it, or set DATA_LAKE_PATH elsewhere"
-    if number in (28, 122):
-        return "The disk is full: free space, or set DATA_LAKE_PATH elsewhere; nothing was half-written"
-    if number == 20:
+    if number in (27, 28, 122):
+        return "The disk or a quota is full: free space, or set DATA_LAKE_PATH elsewhere; no file is half-written"
+    if number in (9, 37, 95):
+        return "This file system cannot lock folders (NFS?): set DATA_LAKE_PATH to a local disk or s3://"
+    if number in (17, 20):
         return "A part of DATA_LAKE_PATH is a file, not a folder"
+    if "region" in text:
+        return "Set AWS_DEFAULT_REGION to the region that the bucket lies in"
     if any(code in text for code in _REFUSALS):
         return "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may write to this bucket"
     if "NoSuchBucket" in text or "NO_SUCH_BUCKET" in text:
