@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     fsspec_storage_options: Annotated[dict[str, Any], NoDecode] = {}
     aws_access_key_id: str | None = None
     aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
     aws_default_region: str | None = None
     aws_endpoint_url: str | None = None
     google_application_credentials: str | None = None

@@ -38,9 +38,11 @@ class Workbench:
         storage = s.fsspec_storage_options
         client = storage.get("client_kwargs", {})
         secret = s.aws_secret_access_key.get_secret_value() if s.aws_secret_access_key else None
+        token = s.aws_session_token.get_secret_value() if s.aws_session_token else None
         options = {
             "access_key": storage.get("key") or s.aws_access_key_id,
             "secret_key": storage.get("secret") or secret,
+            "session_token": storage.get("token") or token,
             "region": client.get("region_name") or s.aws_default_region,
             "endpoint_url": client.get("endpoint_url") or storage.get("endpoint_url") or s.aws_endpoint_url,
         }
