@@ -6,7 +6,6 @@ so the HTTP status of the answer is asked first and the class of the exception s
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +41,7 @@ class Wire:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=CIMultiDict)
     body: str = ""
+    anything_goes: bool = False  # whether other answers than JSON are expected
 
     @property
     def html(self) -> bool:
@@ -50,55 +50,46 @@ class Wire:
 
 def explained(error: Exception, wire: Wire, timeout: float, secrets: tuple[str, ...]) -> SourceError:
     """The error of our tree for an exception that came out of ccxt; its text holds no secret."""
-    import ccxt
-
     kind = type(error).__name__
-    said = _without(" ".join(str(error).split()), secrets)
     found = _URL.search(str(error))
     url = clean_url(wire.url or (found.group() if found else ""))
     cause = error.__cause__
-    if wire.status is None and isinstance(cause, asyncio.TimeoutError):
+    if isinstance(cause, TimeoutError):
         return VendorDown(f"{url} did not answer within {timeout:g} s")
     if isinstance(cause, (aiohttp.ClientError, OSError)):
         why = _without(str(cause), secrets)
         return VendorDown(f"{url}: the connection failed ({type(cause).__name__}: {why})")
     if wire.status is not None and not 200 <= wire.status < 300:
         body = _without(excerpt(wire.body.encode()) or "no text", secrets)
-        text = f"{url}: HTTP {wire.status} ({kind}): {body}"
-    else:
-        text = f"{url}: {kind}: {_cut(said)}" if url else f"{kind}: {_cut(said)}"
-    return _kind_of(error, ccxt, wire)(text, wire)
+        return _in_our_words(f"{url}: HTTP {wire.status} ({kind}): {body}", error, wire)
+    said = _cut(_without(" ".join(str(error).split()), secrets))
+    return _in_our_words(f"{url}: {kind}: {said}" if url else f"{kind}: {said}", error, wire)
 
 
-def _kind_of(error: Exception, ccxt, wire: Wire):  # type: ignore[no-untyped-def]
-    """Which error of the tree it is, as a function of text and answer."""
-    status, html = wire.status, wire.html
+def _in_our_words(text: str, error: Exception, wire: Wire) -> SourceError:
+    import ccxt  # costs seconds; by now it is there
+
+    status, wait = wire.status, retry_after(wire.headers)
     if status == 451 or isinstance(error, ccxt.RestrictedLocation):
-        return lambda text, _: GeoBlocked(
-            f"{text}. This place is not served: set another base URL or use another venue"
-        )
+        return GeoBlocked(f"{text}. This place is not served: set another base URL or use another venue")
     if status == 418:
-        return lambda text, wire: Banned(text, retry_after(wire.headers))
+        return Banned(text, wait)
     if status == 429 or isinstance(error, (ccxt.RateLimitExceeded, ccxt.DDoSProtection)):
-        return lambda text, wire: RateLimited(text, retry_after(wire.headers))
+        return RateLimited(text, wait)
     if isinstance(error, ccxt.BadSymbol):
-        return lambda text, _: NotFound(text)
+        return NotFound(text)
     if status in (401, 403) or isinstance(error, ccxt.AuthenticationError):
         # A CDN's firewall answers 403 with a page; the vendor itself answers with its own words.
-        return _down if html else lambda text, _: AuthError(text)
+        return VendorDown(text, wait) if wire.html else AuthError(text)
     if isinstance(error, (ccxt.ArgumentsRequired, ccxt.BadRequest, ccxt.NotSupported)):
-        return lambda text, _: BadRequest(text)
+        return BadRequest(text)
     if status is not None and 400 <= status < 500 and status != 408:
-        return lambda text, _: NotFound(text) if status == 404 else BadRequest(text)
+        return NotFound(text) if status == 404 else BadRequest(text)
     if isinstance(error, ccxt.NetworkError) or (status is not None and not 200 <= status < 300):
-        return _down
-    if html or isinstance(error, (ccxt.BadResponse, *STUMBLES)):
-        return lambda text, _: MalformedAnswer(text)
-    return lambda text, _: BadRequest(text)
-
-
-def _down(text: str, wire: Wire) -> SourceError:
-    return VendorDown(text, retry_after(wire.headers))
+        return VendorDown(text, wait)
+    if wire.html or isinstance(error, (ccxt.BadResponse, *STUMBLES)):
+        return MalformedAnswer(text)
+    return BadRequest(text)
 
 
 def _without(text: str, secrets: tuple[str, ...]) -> str:

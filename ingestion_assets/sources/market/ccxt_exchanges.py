@@ -18,8 +18,8 @@ Quirks    some exchanges answer about a fixed stretch from `since` on, so that a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import difflib
+import itertools
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -31,8 +31,8 @@ import numpy as np
 import pyarrow as pa
 from multidict import CIMultiDict
 
-from ingestion_assets.intervals import EPOCH, TIMEFRAMES, Window, bars, floor, micros, moment_of
-from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, NotFound
+from ingestion_assets.intervals import EPOCH, TIMEFRAMES, Window, bars, floor, micros
+from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, NotFound, clean_url, excerpt
 from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
 from ingestion_assets.sources.http import host_of, with_patience
 from ingestion_assets.sources.market import Market, SourceOptions
@@ -77,7 +77,8 @@ class CcxtExchange:
                 self._ccxt.timeout_on_exit = 0  # only TLS connections need time to close
         self._ccxt.throttle = self._pace
         self._ccxt.on_rest_response = self._note_answer
-        self._strict = _Strictness(self._ccxt)
+        self._parse_json, self._ccxt.parse_json = self._ccxt.parse_json, self._json
+        self._parse_bar, self._ccxt.parse_ohlcv = self._ccxt.parse_ohlcv, self._bar
         self.page_rows = _rows_per_answer(self._ccxt)
         self.page_weight = self._weight(1)
         self._counter = RedisCounter(options.redis_url) if options.redis_url else None
@@ -158,7 +159,7 @@ class CcxtExchange:
         return None if before else said
 
     async def _end(self, entry: Mapping[str, Any]) -> datetime | None:
-        """The end of the last bar that the exchange has, when that is not the present one."""
+        """The end of the last bar that the exchange has."""
         name, grain = min(
             ((n, g) for n, g in TIMEFRAMES.items() if n in (self._ccxt.timeframes or ())), key=lambda i: i[1]
         )
@@ -199,7 +200,7 @@ class CcxtExchange:
 
         async def once() -> Rows:
             rows = await self._ccxt.fetch_ohlcv(entry["symbol"], timeframe, since=since, limit=limit)
-            if any(later[0] <= earlier[0] for earlier, later in zip(rows, rows[1:], strict=False)):
+            if any(later[0] <= earlier[0] for earlier, later in itertools.pairwise(rows)):
                 raise MalformedAnswer(
                     f"{self.name} repeats bars of {entry['symbol']} from {window.start:%Y-%m-%d %H:%M} on"
                 )
@@ -238,8 +239,7 @@ class CcxtExchange:
                 raise MalformedAnswer(f"{self.name} lists no markets at all")
 
         # Some exchanges are known to ccxt by their web pages only, so here an answer may be anything.
-        with self._strict.lenient():
-            await self._ask(once)
+        await self._ask(once, anything_goes=True)
 
     def _unknown(self, symbol: str) -> str:
         known = list(self._ccxt.markets)
@@ -247,14 +247,14 @@ class CcxtExchange:
         hint = f"nearest names: {', '.join(near)}" if near else f"it lists {len(known)} markets, none alike"
         return f"{self.name} has no market {symbol!r}; {hint}"
 
-    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _ask(self, call: Callable[[], Awaitable[T]], *, anything_goes: bool = False) -> T:
         """A call into ccxt, in the words of our error tree, again where that can help."""
         import ccxt
 
         secrets = (self._options.api_key or "", self._options.api_secret or "")
 
         async def once() -> T:
-            wire = Wire()
+            wire = Wire(anything_goes=anything_goes)
             token = _WIRE.set(wire)
             try:
                 async with self._slots:
@@ -270,6 +270,7 @@ class CcxtExchange:
         """In the place of ccxt's own throttle, before each request."""
         await self.governor.admit(self._weight(1 if cost is None else cost))
         self._requests += 1
+        _WIRE.get().status = None
 
     def _weight(self, cost: float) -> int:
         return math.ceil(cost * self._ccxt.rateLimit)
@@ -282,39 +283,18 @@ class CcxtExchange:
         wire.url, wire.status, wire.headers, wire.body = url, status, CIMultiDict(headers), body
         return body.strip()
 
-
-class _Strictness:
-    """Makes malformed answers of what ccxt would pass over in silence."""
-
-    def __init__(self, exchange: Any) -> None:
-        self._parse_json, self._parse_ohlcvs = exchange.parse_json, exchange.parse_ohlcvs
-        self._parse_ohlcv = exchange.parse_ohlcv
-        self._anything = False
-        exchange.parse_json, exchange.parse_ohlcvs = self.parse_json, self.parse_ohlcvs
-
-    @contextlib.contextmanager
-    def lenient(self) -> Any:
-        self._anything = True
-        try:
-            yield
-        finally:
-            self._anything = False
-
-    def parse_json(self, text: str) -> Any:
+    def _json(self, text: str) -> Any:
         document, wire = self._parse_json(text), _WIRE.get()
-        if document is None and not self._anything and 200 <= (wire.status or 0) < 300:
-            raise MalformedAnswer(f"{wire.url}: the answer is not JSON: {text[:160] or 'empty'}")
+        if document is None and not wire.anything_goes and 200 <= (wire.status or 0) < 300:
+            said = excerpt(text.encode()) or "empty"
+            raise MalformedAnswer(f"{clean_url(wire.url)}: the answer is not whole JSON: {said}")
         return document
 
-    def parse_ohlcvs(self, given: Any, market: Any = None, *rest: Any, **named: Any) -> Rows:
-        for row in given or ():
-            parsed = self._parse_ohlcv(row, market)
-            if len(parsed) < 6 or parsed[0] is None:
-                raise MalformedAnswer(
-                    f"{_WIRE.get().url}: a bar without a time or with too few fields: {row}"
-                )
-        rows: Rows = self._parse_ohlcvs(given, market, *rest, **named)
-        return rows
+    def _bar(self, given: Any, market: Any = None) -> list[Any]:
+        bar: list[Any] = self._parse_bar(given, market)
+        if len(bar) < 6 or bar[0] is None:
+            raise MalformedAnswer(f"{clean_url(_WIRE.get().url)}: a bar lacks time or fields: {given}")
+        return bar
 
 
 def normalise_candles(rows: Rows, table: Table, settle: timedelta, origin: str) -> pa.Table:
