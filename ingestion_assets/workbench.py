@@ -68,6 +68,7 @@ class Workbench:
         """How to ask an exchange, as the settings say; the simulated one is brought up if need be."""
         s = self.settings
         base_url = s.vendor_urls.get(exchange)
+        own = exchange == s.exchange_name.strip().lower()
         simulated = s.profile == "simulator" and base_url == f"http://127.0.0.1:{s.simulator_port}"
         if simulated:
             self._ensure_simulator()
@@ -77,8 +78,11 @@ class Workbench:
                 base_url=base_url,
                 fallback_url=s.binance_fallback_url if exchange == "binance" else None,
                 redis_url=s.redis_url.get_secret_value() if s.redis_url else None,
-                api_key=s.exchange_api_key.get_secret_value() if s.exchange_api_key else None,
-                api_secret=s.exchange_api_secret.get_secret_value() if s.exchange_api_secret else None,
+                # The keys are those of EXCHANGE_NAME: no other venue is to see them.
+                api_key=s.exchange_api_key.get_secret_value() if own and s.exchange_api_key else None,
+                api_secret=s.exchange_api_secret.get_secret_value()
+                if own and s.exchange_api_secret
+                else None,
                 origin="simulator" if simulated else "rest",
                 settle=timedelta(seconds=s.settle_seconds),
                 timeout=s.http_timeout_sec,
