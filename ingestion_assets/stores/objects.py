@@ -58,7 +58,9 @@ class Objects(ABC):
         return f"{self.root}/{path}" if path else self.root
 
     def read(self, path: str) -> bytes | None:
-        return self._versioned(path)[0]
+        """All of one version of a file, or None when there is none."""
+        with self._explained("read", path):
+            return self._versioned(path)[0]
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Relative paths of the files below a folder, sorted; nothing when the folder is not there."""
@@ -85,11 +87,6 @@ class Objects(ABC):
         with self._explained("write", path):
             return self._update(path, change)
 
-    def move(self, path: str, target: str) -> None:
-        with self._explained("move", path):
-            self._make_folder(target)
-            self.fs.move(self.full(path), self.full(target))
-
     def delete(self, path: str) -> None:
         with self._explained("delete", path):
             self.fs.delete_file(self.full(path))
@@ -105,9 +102,6 @@ class Objects(ABC):
 
     @abstractmethod
     def _update(self, path: str, change: Callable[[bytes | None], bytes | None]) -> bool: ...
-
-    def _make_folder(self, path: str) -> None:  # noqa: B027 object stores have no folders to make
-        """Make the folder that a path lies in, where there are such things."""
 
     @contextlib.contextmanager
     def _explained(self, verb: str, path: str) -> Iterator[None]:
@@ -127,9 +121,6 @@ class LocalObjects(Objects):
             return Path(self.full(path)).read_bytes(), None
         except FileNotFoundError:
             return None, None
-
-    def _make_folder(self, path: str) -> None:
-        Path(self.full(path)).parent.mkdir(parents=True, exist_ok=True)
 
     def _update(self, path: str, change: Callable[[bytes | None], bytes | None]) -> bool:
         target = Path(self.full(path))
@@ -272,10 +263,24 @@ def open_objects(location: str, options: Mapping[str, Any] | None = None) -> Obj
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """The folder itself is what is locked, so no lock file is ever left behind."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """The folder itself is what is locked, so no lock file is ever left behind.
+
+    While we wait somebody may delete the folder and make it anew: the lock on the old one is then worth
+    nothing, and is taken again on the new one.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(handle), folder.stat()):
+                    break
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
@@ -302,7 +307,9 @@ def _remedy(error: Exception) -> str:
     if number == 30:
         return "The file system is mounted read-only: remount it, or set DATA_LAKE_PATH elsewhere"
     if number in (27, 28, 122):
-        return "The disk or a quota is full: free space, or set DATA_LAKE_PATH elsewhere; no file is half-written"
+        return (
+            "The disk or a quota is full: free space, or set DATA_LAKE_PATH elsewhere; no file is half there"
+        )
     if number in (9, 37, 95):
         return "This file system cannot lock folders (NFS?): set DATA_LAKE_PATH to a local disk or s3://"
     if number in (17, 20):
