@@ -261,8 +261,11 @@ class S3Server(Server):
         self.bucket = self.new_bucket()
 
     def launch(self) -> Child:
-        # of our own environment only what a Python needs: no proxy, no real credentials
-        env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        env = {  # no real credentials, no proxy
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
+        }
         return Child(
             [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port)],
             log=self.folder / "moto.log",
