@@ -11,8 +11,8 @@ same answer twice changes nothing, not even the file.
 
 from __future__ import annotations
 
+import hashlib
 import io
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,9 @@ from ingestion_assets.stores.objects import Objects, StoreError, open_objects
 from ingestion_assets.tables import Table
 
 _META = b"ingestion_assets."
+_FRAME = 12  # a Parquet file's magic number at both ends, and the length of its footer
+# What pyarrow raises for bytes that are no Parquet, or that a failing store gave.
+_UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
 
 
 class CorruptFile(StoreError):
@@ -119,8 +122,7 @@ class Lake:
         file = self._open(table, series, month)
         if file is None:
             return np.empty(0, np.int64)
-        rows = self._rows(file, self.path(table, series, month), [table.key])
-        return rows.column(0).combine_chunks().view(pa.int64()).to_numpy(zero_copy_only=False)
+        return table.keys(self._rows(file, table, series, month, [table.key]))
 
     def holes(self, table: Table, series: str, window: Window) -> list[Window]:
         """The stretches of the window where bars should be and are not.
@@ -146,9 +148,8 @@ class Lake:
                 solid = Window(footer.first, footer.last)
                 found += [w for w in holes(ends, part, table.grain) if not _inside(w, solid)]
             else:
-                rows = self._rows(file, self.path(table, series, month), [table.key])
-                times = rows.column(0).combine_chunks().view(pa.int64()).to_numpy(zero_copy_only=False)
-                found += holes(times, part, table.grain)
+                rows = self._rows(file, table, series, month, [table.key])
+                found += holes(table.keys(rows), part, table.grain)
         return _joined(found)
 
     def read(
@@ -163,7 +164,7 @@ class Lake:
                 continue
             wanted = list(dict.fromkeys([table.key, *names]))
             held = [name for name in wanted if name in file.schema_arrow.names]
-            rows = self._rows(file, self.path(table, series, month), held)
+            rows = self._rows(file, table, series, month, held)
             keys = table.keys(rows)
             first, end = np.searchsorted(keys, [micros(window.start), micros(window.end)])
             parts.append(_select(rows.slice(first, end - first), table, names))
@@ -176,6 +177,18 @@ class Lake:
             if footer is not None and footer.last is not None:
                 return footer.last
         return None
+
+    def first_time(self, table: Table, series: str) -> datetime | None:
+        """When the oldest bar held opens."""
+        for month in self.months(table, series):
+            footer = self.footer(table, series, month)
+            if footer is not None and footer.first is not None:
+                return footer.first
+        return None
+
+    def examine(self, table: Table, series: str, month: str) -> tuple[pa.Table, pa.Table]:
+        """A month's rows that keep the table's promises, and those that do not."""
+        return table.examine(self.read(table, series, month_window(month)))
 
     # Writing
 
@@ -193,23 +206,25 @@ class Lake:
         """Land rows of one month; in the `replace` windows held rows that are not given again go away."""
         objects, path = self.home(table)[0], self.path(table, series, month)
         rows = table.conform(rows)
+        self._check_given(table, series, month, rows)
         outcome: dict[str, Any] = {}
 
         def change(content: bytes | None) -> bytes | None:
-            held = None if content is None else self._decode(content, path, table)
+            held = None if content is None else _decode(content, objects.url(path), table)
             merged, superseded, counts = _union(
                 table, held, rows, list(replace), known_now or datetime.now(UTC)
             )
-            outcome.update(counts, merged=merged, superseded=superseded, size=len(content or b""))
+            outcome.update(counts, merged=merged, size=len(content or b""))
             if counts["new"] == counts["changed"] == counts["dropped"] == 0:
                 return None
+            if superseded.num_rows:
+                # Before they lose their place, so that being killed in between loses nothing.
+                self._keep_aside("_revisions", table, series, month, superseded, notes)
             encoded = encode(table, merged, notes)
             outcome["size"] = len(encoded)
             return encoded
 
         objects.update(path, change)
-        if outcome["superseded"].num_rows:
-            self._keep_aside("_revisions", table, series, month, outcome["superseded"], notes)
         keys = table.keys(outcome["merged"])
         return Merge(
             rows=len(keys),
@@ -229,10 +244,21 @@ class Lake:
         return self._keep_aside("_quarantine", table, series, month, rows, notes)
 
     def quarantine_file(self, table: Table, series: str, month: str) -> str:
-        """Move a file that cannot be read out of the readers' way."""
-        objects = self.home(table)[0]
-        target = f"_quarantine/{table.path}/series={series}/month={month}/{uuid.uuid4().hex}.corrupt"
-        objects.move(self.path(table, series, month), target)
+        """Put a file that cannot be read out of the readers' way; one that was mended meanwhile stays."""
+        objects, path = self.home(table)[0], self.path(table, series, month)
+
+        def change(content: bytes | None) -> bytes | None:
+            if content is None:
+                return None
+            try:
+                _decode(content, objects.url(path), table)
+            except CorruptFile:
+                objects.write(target + _name_of(content) + ".corrupt", content)
+                return encode(table, table.schema.empty_table(), {})
+            return None
+
+        target = f"_quarantine/{table.path}/series={series}/month={month}/"
+        objects.update(path, change)
         return objects.url(target)
 
     def aside(self, kind: str, table: Table, series: str, month: str) -> pa.Table | None:
@@ -249,40 +275,79 @@ class Lake:
         self, kind: str, table: Table, series: str, month: str, rows: pa.Table, notes: Mapping[str, str]
     ) -> str:
         objects = self.home(table)[0]
-        path = f"{kind}/{table.path}/series={series}/month={month}/{uuid.uuid4().hex}.parquet"
-        objects.write(path, encode(table, rows, notes))
+        content = encode(table, rows, notes)
+        path = f"{kind}/{table.path}/series={series}/month={month}/{_name_of(content)}.parquet"
+        objects.write(path, content)
         return objects.url(path)
 
     def _open(self, table: Table, series: str, month: str) -> pq.ParquetFile | None:
         objects, path = self.home(table)[0], self.path(table, series, month)
         try:
-            return pq.ParquetFile(objects.full(path), filesystem=objects.fs)
+            return _parquet(objects.full(path), table, objects.fs)
         except FileNotFoundError:
             return None
-        except (OSError, pa.ArrowException) as error:
-            if not objects.exists(path):
-                return None
-            raise self._unreadable(path, error) from error
+        except _UNREADABLE:
+            content = objects.read(path)
+            return None if content is None else _from_bytes(content, objects.url(path), table)
 
-    def _rows(self, file: pq.ParquetFile, path: str, columns: list[str]) -> pa.Table:
+    def _rows(
+        self, file: pq.ParquetFile, table: Table, series: str, month: str, columns: list[str]
+    ) -> pa.Table:
+        """Columns of an open file.
+
+        An object store gives a file in pieces, and another writer may replace it between two of them:
+        what does not fit together is read again, as one version, before it is called corrupt.
+        """
         try:
             return file.read(columns=columns, use_threads=False)
-        except (OSError, pa.ArrowException) as error:
-            raise self._unreadable(path, error) from error
+        except _UNREADABLE:
+            objects, path = self.home(table)[0], self.path(table, series, month)
+            content = objects.read(path)
+            if content is None:
+                return table.schema.empty_table().select(columns)
+            return _decode(content, objects.url(path), table).select(columns)
 
-    def _decode(self, content: bytes, path: str, table: Table) -> pa.Table:
-        try:
-            rows = pq.read_table(pa.BufferReader(content), use_threads=False)
-        except (OSError, pa.ArrowException) as error:
-            raise self._unreadable(path, error) from error
-        return _select(rows, table, table.schema.names)
+    def _check_given(self, table: Table, series: str, month: str, rows: pa.Table) -> None:
+        keys = table.keys(rows)
+        if len(keys) > 1 and (np.diff(keys) <= 0).any():
+            raise ValueError(
+                f"{table.path}: rows to merge must be in rising order of {table.key} without repeats"
+            )
+        whole = month_window(month)
+        if len(keys) and not micros(whole.start) <= keys[0] <= keys[-1] < micros(whole.end):
+            raise ValueError(
+                f"{table.path}: rows of {series} from {moment_of(keys[0])} to {moment_of(keys[-1])} "
+                f"do not all belong to the month {month}"
+            )
 
-    def _unreadable(self, path: str, error: Exception) -> StoreError:
-        """A file that is broken must be told from a store that is: only the former is quarantined."""
-        broken_store = getattr(error, "errno", None) is not None or "AWS Error" in str(error)
-        if isinstance(error, OSError) and broken_store:
-            return StoreError(f"cannot read {self.objects.url(path)}: {error}")
-        return CorruptFile(self.objects.url(path), str(error))
+
+def _parquet(source: Any, table: Table, fs: Any = None) -> pq.ParquetFile:
+    file = pq.ParquetFile(source, filesystem=fs, page_checksum_verification=True)
+    key = table.schema.field(table.key)
+    if key.name not in file.schema_arrow.names or file.schema_arrow.field(key.name).type != key.type:
+        raise pa.ArrowInvalid(f"it has no column {key.name} of type {key.type}")
+    return file
+
+
+def _from_bytes(content: bytes, place: str, table: Table) -> pq.ParquetFile:
+    try:
+        return _parquet(pa.BufferReader(content), table)
+    except _UNREADABLE as error:
+        raise CorruptFile(place, str(error)) from error
+
+
+def _decode(content: bytes, place: str, table: Table) -> pa.Table:
+    """All rows of a file, in today's columns."""
+    file = _from_bytes(content, place, table)
+    try:
+        return _select(file.read(use_threads=False), table, table.schema.names)
+    except _UNREADABLE as error:
+        raise CorruptFile(place, str(error)) from error
+
+
+def _name_of(content: bytes) -> str:
+    """The same content gets the same name, so keeping it twice is keeping it once."""
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def encode(table: Table, rows: pa.Table, notes: Mapping[str, str]) -> bytes:
@@ -303,6 +368,7 @@ def encode(table: Table, rows: pa.Table, notes: Mapping[str, str]) -> bytes:
         column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         row_group_size=131_072,
         write_statistics=True,
+        write_page_checksum=True,
     )
     return sink.getvalue()
 
@@ -321,7 +387,10 @@ def _footer(file: pq.ParquetFile, table: Table) -> Footer:
         for name, value in (metadata.metadata or {}).items()
         if name.startswith(_META)
     }
-    return Footer(metadata.num_rows, first, last, metadata.serialized_size, notes)
+    groups = range(metadata.num_row_groups)
+    columns = [metadata.row_group(n).column(c) for n in groups for c in range(metadata.num_columns)]
+    size = sum(column.total_compressed_size for column in columns) + metadata.serialized_size + _FRAME
+    return Footer(metadata.num_rows, first, last, size, notes)
 
 
 def _select(rows: pa.Table, table: Table, names: Sequence[str]) -> pa.Table:
@@ -342,10 +411,6 @@ def _union(
 ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """Held and given rows as one, the held rows that lost their place, and counts of what was done."""
     given_keys = table.keys(given)
-    if len(given_keys) > 1 and (np.diff(given_keys) <= 0).any():
-        raise ValueError(
-            f"{table.path}: rows to merge must be in rising order of {table.key} without repeats"
-        )
     if held is None or held.num_rows == 0:
         return given, given.slice(0, 0), {"new": given.num_rows, "changed": 0, "dropped": 0}
     held_keys = table.keys(held)
