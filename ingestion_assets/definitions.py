@@ -1,18 +1,64 @@
 """The only place where everything meets, for Dagster."""
 
 import warnings
+from datetime import timedelta
 
 import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from ingestion_assets.assets import aggregates, ingested  # noqa: E402
+from ingestion_assets.alerts import alert_sensor  # noqa: E402
+from ingestion_assets.assets import aggregates, ingested, reports  # noqa: E402
+from ingestion_assets.automation.housekeeping import housekeeping, housekeeping_schedule  # noqa: E402
+from ingestion_assets.automation.jobs import JOBS  # noqa: E402
+from ingestion_assets.automation.schedules import schedules  # noqa: E402
+from ingestion_assets.automation.sensors import sensors  # noqa: E402
+from ingestion_assets.checks import CHECKS  # noqa: E402
 from ingestion_assets.io_managers.lake import LakeIOManager  # noqa: E402
 from ingestion_assets.resources import WorkbenchResource  # noqa: E402
+from ingestion_assets.settings import load_settings  # noqa: E402
+from ingestion_assets.tables import ALL, INGESTED  # noqa: E402
 
+OWNERS = ["team:market-data"]
+
+
+def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """What holds for every asset by its place in the graph, said once."""
+    path = "/".join(spec.key.path)
+    table = ALL.get(path)
+    spec = spec.replace_attributes(group_name=spec.key.path[0], owners=OWNERS)
+    if table is not None:
+        columns = [
+            dg.TableColumn(
+                c.name,
+                str(c.type),
+                description=c.text,
+                constraints=dg.TableColumnConstraints(nullable=not c.required),
+            )
+            for c in table.columns
+        ]
+        spec = spec.merge_attributes(
+            metadata={"dagster/column_schema": dg.TableSchema(columns=columns), "key": table.key},
+            kinds={"python", "parquet"},
+        )
+    if table in INGESTED.values():
+        # By the time of the last materialisation of any partition; the check `fresh` looks at the data.
+        spec = spec.replace_attributes(
+            freshness_policy=dg.FreshnessPolicy.time_window(
+                fail_window=timedelta(hours=2), warn_window=timedelta(hours=1)
+            )
+        )
+    return spec
+
+
+settings = load_settings()
 defs = dg.Definitions(
-    assets=[*ingested.ASSETS, *aggregates.ASSETS],
+    assets=[*ingested.ASSETS, *aggregates.ASSETS, reports.market_coverage],
+    asset_checks=CHECKS,
+    jobs=[*JOBS, housekeeping],
+    schedules=[*schedules(settings), housekeeping_schedule(settings)],
+    sensors=[*sensors(settings), alert_sensor],
     resources={"workbench": WorkbenchResource(), "lake": LakeIOManager()},
     executor=dg.in_process_executor,
-)
+).map_asset_specs(func=with_policy)

@@ -101,7 +101,16 @@ class Catalog:
     """One connection pool over the three tables."""
 
     def __init__(self, url: str) -> None:
-        self._url = sa.make_url(url.replace("postgres://", "postgresql://", 1))
+        try:
+            self._url = sa.make_url(url.replace("postgres://", "postgresql://", 1))
+            kind = self._url.get_backend_name()
+        except (sa.exc.ArgumentError, ValueError):
+            kind = "nothing known"
+        if kind not in ("postgresql", "sqlite"):
+            raise CatalogError(
+                f"DATABASE_URL names {kind}: write postgresql://user:password@host:5432/database, "
+                "special characters in the password as %XX, or leave it out for an SQLite file"
+            )
         if self._url.drivername == "postgresql":
             self._url = self._url.set(drivername="postgresql+psycopg2")
         if self._url.drivername.startswith("sqlite"):
@@ -120,21 +129,29 @@ class Catalog:
     def create(self) -> None:
         """Make the tables that are not there yet; what is there stays."""
         if self._url.drivername.startswith("sqlite") and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-        with self._explained(), self._engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # Two processes creating at once would trip over each other's half-made tables.
-                connection.execute(sa.text("select pg_advisory_xact_lock(7163524)"))
-            else:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CatalogError(
+                    f"the catalog {self.place} cannot be made: {error}. "
+                    "Set INGEST_STATE_DIR to a folder that can be written"
+                ) from None
+        with self.begin() as connection:
             METADATA.create_all(connection)
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """A transaction, whole or not at all; on SQLite it holds the write lock from its start."""
+        """A transaction, whole or not at all; from its start it is the only one that writes.
+
+        What it reads is then still so when it writes: two runs that record one series' gaps, or two
+        processes that make the tables, would otherwise each add what the other has just added.
+        """
         with self._explained(), self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.exec_driver_sql("SET LOCAL lock_timeout = '30s'")
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7163524)")
             yield connection
 
     @contextlib.contextmanager
@@ -151,9 +168,11 @@ class Catalog:
             yield
         except sa.exc.OperationalError as error:
             text = str(error.orig).strip()
-            if "no such table" in text or "does not exist" in text:
+            if "database" in text and "does not exist" in text:
+                remedy = "Create that database, or correct DATABASE_URL"
+            elif "no such table" in text:
                 remedy = "It has not been made yet: run `ingest registry init`"
-            elif "locked" in text:
+            elif "locked" in text or "lock timeout" in text:
                 remedy = (
                     "Another process holds it: try again, or set DATABASE_URL to PostgreSQL for many writers"
                 )
@@ -164,6 +183,8 @@ class Catalog:
             raise CatalogError(f"the catalog {self.place} cannot be used: {text}. {remedy}") from None
         except sa.exc.ProgrammingError as error:
             text = str(error.orig).strip().splitlines()[0]
+            if "does not exist" not in text:
+                raise CatalogError(f"the catalog {self.place} refuses: {text}. Check DATABASE_URL") from None
             raise CatalogError(
                 f"the catalog {self.place} lacks a table ({text}): run `ingest registry init`"
             ) from None

@@ -150,7 +150,9 @@ def process_owner() -> str:
 
 
 def process_alive(owner: str) -> bool:
-    """Whether a `process_owner()` still lives; one on another machine is taken to."""
+    """Whether a `process_owner()` still lives; one on another machine, or a run, is taken to."""
+    if not owner.startswith("pid:"):
+        return True
     _, host, pid, started = owner.split(":")
     return host != socket.gethostname() or _started(int(pid)) == started
 
@@ -158,12 +160,15 @@ def process_alive(owner: str) -> bool:
 def _started(pid: int) -> str:
     """When a process began, in ticks, from /proc; elsewhere only whether it is there."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "gone" if facts[0] in "ZX" else facts[19]  # dead, though nobody has taken notice yet
     except OSError:
         try:
             os.kill(pid, 0)
-        except OSError:
+        except ProcessLookupError:
             return "gone"
+        except PermissionError:
+            return "there"
         return "there"
 
 

@@ -1,0 +1,1 @@
+"""When things run: jobs, schedules, sensors, housekeeping. Few and coarse: a run costs seconds of CPU."""

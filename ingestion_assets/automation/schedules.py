@@ -1,0 +1,234 @@
+"""Schedules: the hot tick, those that MARKET_JOBS and its kin ask for, the nightly scans.
+
+A tick asks for one range: the open month × the enabled series, and the month before as long as its last
+bars may still be settling. Nothing is asked for while the same tick's last run is still at work.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from ingestion_assets.automation.jobs import (
+    CAUSE,
+    EVERY_GAP,
+    GAP_SCAN_JOB,
+    INGEST_JOB,
+    QUALITY_JOB,
+    REPORT_JOB,
+)
+from ingestion_assets.checks import followed
+from ingestion_assets.intervals import Window
+from ingestion_assets.partitions import keys_in, run_requests
+from ingestion_assets.resources import workbench
+from ingestion_assets.settings import MarketJob, Settings
+from ingestion_assets.tables import INGESTED, Table
+
+LOOK_BACK = timedelta(hours=2)
+AT_WORK = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def at_work(instance: dg.DagsterInstance, cause: str) -> int:
+    """How many runs of this cause have not ended yet."""
+    return len(instance.get_runs(dg.RunsFilter(statuses=AT_WORK, tags={CAUSE: cause}), limit=100))
+
+
+def tick(
+    instance: dg.DagsterInstance,
+    table: Table,
+    names: Sequence[str],
+    now: datetime,
+    *,
+    cause: str,
+    lookback_minutes: int | None = None,
+    run_key: str | None = None,
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Requests for the newest bars of these series."""
+    order = instance.get_dynamic_partitions(table.domain)
+    there = [name for name in names if name in set(order)]
+    if not there:
+        return dg.SkipReason("none of the series is a partition yet: the registry_sync sensor adds them")
+    if at_work(instance, cause):
+        return dg.SkipReason(f"the last run of {cause} is still at work")
+    back = timedelta(minutes=lookback_minutes) if lookback_minutes else LOOK_BACK
+    config = {}
+    if lookback_minutes:
+        op = table.path.replace("/", "__")
+        config = {"run_config": {"ops": {op: {"config": {"lookback_minutes": lookback_minutes}}}}}
+    return run_requests(
+        INGEST_JOB.name,
+        keys_in(Window(now - back, now), there),
+        order,
+        run_key=run_key,
+        tags={CAUSE: cause},
+        asset_selection=[dg.AssetKey(table.path.split("/"))],
+        **config,
+    )
+
+
+def _status(running: bool) -> dg.DefaultScheduleStatus:
+    return dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
+
+
+def _hot(settings: Settings, table: Table, cron: str) -> dg.ScheduleDefinition:
+    timeframe = table.name.removeprefix("ohlcv_")
+    taken = {job.series for job in settings.all_market_jobs if job.timeframe == timeframe}
+
+    @dg.schedule(
+        name=f"hot_{timeframe}",
+        job=INGEST_JOB,
+        cron_schedule=cron,
+        execution_timezone=settings.sched_tz,
+        default_status=_status(True),
+        description=f"Newest {timeframe} bars of the enabled series that no MARKET_JOBS entry has.",
+    )
+    def hot(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        now = _time(context)
+        names = [s.id for s in followed(workbench(), table) if s.id not in taken]
+        return tick(context.instance, table, names, now, cause=f"hot_{timeframe}", run_key=now.isoformat())
+
+    return hot
+
+
+def _market_jobs(
+    name: str, jobs: Sequence[MarketJob], settings: Settings, *, running: bool = True
+) -> list[dg.ScheduleDefinition]:
+    """One schedule for each rhythm, timeframe and reach that the entries name."""
+    groups: dict[tuple[str, str, int], list[MarketJob]] = defaultdict(list)
+    for job in jobs:
+        groups[job.cron, job.timeframe, job.window_minutes(settings.backfill_lookback_min)].append(job)
+    return [
+        _market_schedule(f"{name}_{number}", cron, INGESTED[timeframe], minutes, members, settings, running)
+        for number, ((cron, timeframe, minutes), members) in enumerate(
+            sorted(groups.items(), key=str), start=1
+        )
+    ]
+
+
+def _market_schedule(
+    name: str,
+    cron: str,
+    table: Table,
+    minutes: int,
+    members: Sequence[MarketJob],
+    settings: Settings,
+    running: bool,
+) -> dg.ScheduleDefinition:
+    names = list(dict.fromkeys(job.series for job in members))
+
+    @dg.schedule(
+        name=name,
+        job=INGEST_JOB,
+        cron_schedule=cron,
+        execution_timezone=settings.sched_tz,
+        default_status=_status(running),
+        description=f"The last {minutes} min of {', '.join(names)}.",
+    )
+    def market_job(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        now = _time(context)
+        enabled = {s.id for s in workbench().registry.series(table.domain, enabled_only=True)}
+        wanted = [n for n in names if n in enabled]
+        return tick(
+            context.instance,
+            table,
+            wanted,
+            now,
+            cause=name,
+            lookback_minutes=minutes,
+            run_key=f"{name}:{now.isoformat()}",
+        )
+
+    return market_job
+
+
+def _registry_execute(settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="registry_execute",
+        job=INGEST_JOB,
+        cron_schedule=settings.ingestion_cron_expression or "*/15 * * * *",
+        execution_timezone=settings.sched_tz,
+        default_status=_status(settings.ingestion_cron_expression is not None),
+        description="Newest bars of every table and enabled series, at INGESTION_CRON_EXPRESSION.",
+    )
+    def registry_execute(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        return registry_requests(context.instance, _time(context), cause="registry_execute")
+
+    return registry_execute
+
+
+def registry_requests(
+    instance: dg.DagsterInstance, now: datetime, *, cause: str
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One execution of the whole registry: every table for the series that follow it."""
+    requests: list[dg.RunRequest] = []
+    skipped = dg.SkipReason("the registry has no enabled series")
+    for timeframe, table in INGESTED.items():
+        names = [s.id for s in followed(workbench(), table)]
+        if not names:
+            continue
+        found = tick(
+            instance, table, names, now, cause=f"{cause}_{timeframe}", run_key=f"{cause}:{now.isoformat()}"
+        )
+        if isinstance(found, dg.SkipReason):
+            skipped = found
+        else:
+            requests += found
+    return requests or skipped
+
+
+def _backfill_window(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """The polling window of the BACKFILL_ variables: off unless BACKFILL_ENABLED."""
+    minutes = max(1, settings.backfill_interval_sec // 60)
+    cron = f"*/{minutes} * * * *" if minutes < 60 else f"0 */{min(23, minutes // 60)} * * *"
+    jobs = [
+        MarketJob(
+            exchange=settings.backfill_exchange,
+            symbol=symbol,
+            timeframe=timeframe,
+            cron=cron,
+            lookback_minutes=settings.backfill_lookback_min,
+        )
+        for symbol in settings.backfill_symbols
+        for timeframe in settings.backfill_timeframes
+    ]
+    return _market_jobs("backfill_window", jobs, settings, running=settings.backfill_enabled)
+
+
+def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    nightly: dict[str, Any] = {"execution_timezone": "UTC", "default_status": _status(True)}
+    return [
+        _hot(settings, INGESTED["1m"], settings.hot_cron),
+        _hot(settings, INGESTED["5m"], settings.hot_5m_cron),
+        *_market_jobs("market_jobs", settings.market_jobs, settings),
+        *_market_jobs("market_ingest_jobs", settings.market_ingest_jobs, settings),
+        *_backfill_window(settings),
+        _registry_execute(settings),
+        dg.ScheduleDefinition(
+            name="gap_scan_hourly", job=GAP_SCAN_JOB, cron_schedule="25 * * * *", **nightly
+        ),
+        dg.ScheduleDefinition(
+            # Ten minutes past, for the last bars of the day have to settle first.
+            name="gap_scan_nightly",
+            job=GAP_SCAN_JOB,
+            cron_schedule="10 0 * * *",
+            run_config=EVERY_GAP,
+            **nightly,
+        ),
+        dg.ScheduleDefinition(
+            name="quality_scan_nightly", job=QUALITY_JOB, cron_schedule="40 0 * * *", **nightly
+        ),
+        dg.ScheduleDefinition(
+            name="report_coverage_daily", job=REPORT_JOB, cron_schedule="50 0 * * *", **nightly
+        ),
+    ]
+
+
+def _time(context: dg.ScheduleEvaluationContext) -> datetime:
+    return context.scheduled_execution_time.astimezone(UTC)

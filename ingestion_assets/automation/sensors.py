@@ -1,0 +1,222 @@
+"""Sensors: the registry mirrored into partitions, the start, freshness, healing, what follows ingestion."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from ingestion_assets.automation.jobs import CAUSE, DERIVE_JOB, INGEST_JOB, REPORT_JOB
+from ingestion_assets.automation.schedules import at_work, registry_requests
+from ingestion_assets.checks import followed, freshness_result, gap_audits
+from ingestion_assets.intervals import month_window, months
+from ingestion_assets.partitions import key_of, parts_of, run_requests
+from ingestion_assets.resources import workbench
+from ingestion_assets.seeds import plant
+from ingestion_assets.settings import Settings
+from ingestion_assets.stores.gap_ledger import Gap
+from ingestion_assets.stores.registry_table import process_alive
+from ingestion_assets.tables import INGESTED
+
+DEPLOYMENT = uuid.uuid4().hex  # one for each start of the code server
+HEALING_RUNS = 2
+FOLLOWED_AT_ONCE = 2_000
+
+
+def run_alive(instance: dg.DagsterInstance, owner: str) -> bool:
+    """Whether the run or process that said it works on a series still does."""
+    kind, _, rest = owner.partition(":")
+    if kind == "pid":
+        return process_alive(owner)
+    run = instance.get_run_by_id(rest)
+    return run is not None and not run.is_finished
+
+
+def sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    every: dict[str, Any] = {
+        "minimum_interval_seconds": settings.sensor_interval_sec,
+        "default_status": dg.DefaultSensorStatus.RUNNING,
+    }
+
+    @dg.sensor(
+        **every,
+        description="The registry as partitions: new series appear, typed-in partitions are registered, "
+        "and series whose run was killed are said to be interrupted.",
+    )
+    def registry_sync(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
+        bench, now = workbench(), datetime.now(UTC)
+        lost = bench.registry.release_lost(lambda owner: run_alive(context.instance, owner))
+        problems = {} if context.cursor == DEPLOYMENT else plant(bench, now)
+        registered = {s.id for s in bench.registry.series("market")}
+        partitions = context.instance.get_dynamic_partitions("market")
+        typed = [name for name in partitions if name not in registered]
+        _, refused = bench.adopt(typed, now)
+        problems |= refused
+        registered |= set(typed) - set(refused)
+        fresh = sorted(registered - set(partitions))
+        if fresh:
+            context.instance.add_dynamic_partitions("market", fresh)
+        if fresh:  # what they lack goes into the ledger, from which healing fetches their history
+            for table in INGESTED.values():
+                gap_audits(bench, table, now, None)
+        for name, error in problems.items():
+            context.log.error(f"{name}: {type(error).__name__}: {error}")
+        said = f"{len(registered)} series, {len(fresh)} new, {len(lost)} interrupted, {len(problems)} refused"
+        if problems:
+            said += ": " + "; ".join(f"{name}: {error}" for name, error in problems.items())
+        return dg.SensorResult(
+            skip_reason=said, cursor=context.cursor if set(problems) - set(typed) else DEPLOYMENT
+        )
+
+    @dg.sensor(
+        **every,
+        job=INGEST_JOB,
+        description="One execution of the whole registry when the deployment starts (RUN_ON_START).",
+    )
+    def run_on_start(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
+        if not settings.run_on_start:
+            return dg.SkipReason("RUN_ON_START is off")
+        if context.cursor == DEPLOYMENT:
+            return dg.SkipReason("this deployment has had its start")
+        found = registry_requests(context.instance, datetime.now(UTC), cause="run_on_start")
+        if isinstance(found, dg.SkipReason):
+            return found
+        return dg.SensorResult(run_requests=found, cursor=DEPLOYMENT)
+
+    @dg.sensor(
+        **every,
+        description="Freshness by series, written as the result of each table's `fresh` check without a run.",
+    )
+    def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        now = datetime.now(UTC)
+        before = dict(part.split("=", 1) for part in (context.cursor or "").split(";") if "=" in part)
+        said, results = {}, []
+        for table in INGESTED.values():
+            if not followed(workbench(), table):
+                continue
+            result = freshness_result(workbench(), table, now)
+            names = [*_names(result, "late"), *_names(result, "late_venues")]
+            said[table.name] = f"{now:%Y%m%d%H}{now.minute // 10}:{','.join(names)}"
+            if before.get(table.name) != said[table.name]:
+                results.append(result)
+        return dg.SensorResult(
+            asset_events=[_evaluation(result) for result in results],
+            cursor=";".join(f"{name}={state}" for name, state in said.items()),
+        )
+
+    @dg.sensor(
+        **every,
+        job=INGEST_JOB,
+        description="Fetches what the gap ledger says is missing: new series' history, holes, deleted "
+        "months; a few partitions at a time, newest first, waiting longer after each vain try.",
+    )
+    def healing(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        bench, now = workbench(), datetime.now(UTC)
+        due = bench.ledger.due(now, settings.heal_max_attempts)
+        busy = at_work(context.instance, "healing")
+        if not due or busy >= HEALING_RUNS:
+            return dg.SkipReason(f"{len(due)} gaps are due, {busy} healing runs are at work")
+        requests: list[dg.RunRequest] = []
+        order = context.instance.get_dynamic_partitions("market")
+        for table in INGESTED.values():
+            wanted = {s.id for s in followed(bench, table)} & set(order)
+            gaps = [g for g in due if g.table == table.path and g.series in wanted]
+            keys, taken = newest_keys(gaps, settings.heal_partitions_per_tick)
+            bench.ledger.tried(taken, now)
+            requests += run_requests(
+                INGEST_JOB.name,
+                keys,
+                order,
+                tags={CAUSE: "healing"},
+                asset_selection=[dg.AssetKey(table.path.split("/"))],
+            )
+        return requests or dg.SkipReason("the gaps that are due belong to series that are disabled")
+
+    @dg.sensor(
+        **every,
+        jobs=[DERIVE_JOB, REPORT_JOB],
+        description="Aggregates of the partitions in which ingestion really changed something.",
+    )
+    def derive(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
+        source = INGESTED["1m"]
+        after = int(context.cursor) if context.cursor else None
+        found = context.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(source.path.split("/")), after_storage_id=after),
+            limit=FOLLOWED_AT_ONCE,
+            ascending=True,
+        ).records
+        if not found:
+            return dg.SkipReason("nothing new")
+        if at_work(context.instance, "derive"):
+            return dg.SkipReason("the last aggregation is still at work")
+        changed = {
+            record.partition_key
+            for record in found
+            if record.partition_key
+            and any(_figure(record, n) for n in ("new_rows", "changed_rows", "dropped_rows"))
+        }
+        keys = set(changed) | {before for key in changed if (before := _month_before(key)) in _held(key)}
+        order = context.instance.get_dynamic_partitions("market")
+        requests = run_requests(DERIVE_JOB.name, keys, order, tags={CAUSE: "derive"})
+        if requests and _report_is_old(context.instance):
+            requests.append(dg.RunRequest(job_name=REPORT_JOB.name, tags={CAUSE: "report"}))
+        return dg.SensorResult(run_requests=requests, cursor=str(found[-1].storage_id))
+
+    return [registry_sync, run_on_start, freshness, healing, derive]
+
+
+def newest_keys(gaps: Iterable[Gap], limit: int) -> tuple[list[str], list[Gap]]:
+    """The newest partitions that hold gaps, at most so many, and the gaps that they touch."""
+    by_key: dict[str, list[Gap]] = {}
+    for gap in gaps:
+        for month in months(gap.window):
+            by_key.setdefault(key_of(month, gap.series), []).append(gap)
+    keys = sorted(by_key, key=lambda k: parts_of(k)[0], reverse=True)[:limit]
+    taken = {gap.id: gap for key in keys for gap in by_key[key]}
+    return keys, list(taken.values())
+
+
+def _names(result: dg.AssetCheckResult, figure: str) -> list[str]:
+    value = result.metadata[figure].value
+    return sorted(value) if isinstance(value, dict) else []
+
+
+def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    assert result.asset_key is not None and result.check_name is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+    )
+
+
+def _figure(record: dg.EventLogRecord, name: str) -> int:
+    materialization = record.asset_materialization
+    value = materialization.metadata.get(name) if materialization else None
+    return int(value.value) if value is not None else 1  # type: ignore[arg-type]
+
+
+def _month_before(key: str) -> str:
+    """The week that is open when a month begins belongs to the month before."""
+    month, series = parts_of(key)
+    start = month_window(month).start
+    before = (
+        start.replace(year=start.year - 1, month=12)
+        if start.month == 1
+        else start.replace(month=start.month - 1)
+    )
+    return key_of(f"{before:%Y-%m}", series)
+
+
+def _held(key: str) -> set[str]:
+    series = parts_of(key)[1]
+    return {key_of(month, series) for month in workbench().lake.months(INGESTED["1m"], series)}
+
+
+def _report_is_old(instance: dg.DagsterInstance) -> bool:
+    event = instance.get_latest_materialization_event(dg.AssetKey(["reports", "market_coverage"]))
+    return event is None or datetime.now(UTC).timestamp() - event.timestamp > 3_600
