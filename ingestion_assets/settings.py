@@ -1,7 +1,8 @@
 """The environment as one typed object. Nobody else reads os.environ.
 
-Every field is one environment variable of the same name (or a line of `.env`), and .env.example lists
-them all; a test compares the two. Values that are wrong are refused here, with the field and a remedy.
+Every field is one environment variable of the same name, or a line of the `.env` in the project's root,
+and .env.example lists them all; a test compares the two. Values that are wrong are refused here, with the
+field and a remedy.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def check_cron(value: str) -> str:
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=ROOT / ".env", extra="ignore", env_ignore_empty=True, frozen=True
+    )
 
     # Which world: the built-in simulator, or real exchanges with public data.
     profile: Literal["simulator", "live"] = "simulator"

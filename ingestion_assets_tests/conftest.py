@@ -39,6 +39,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # boto3 without keys would ask the network
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 
 
