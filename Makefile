@@ -36,7 +36,7 @@ check: $(STAMP)  ## style, types, constraints, docker-compose.yml
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q ingestion_assets_tests/test_constraints.py
-	POSTGRES_PASSWORD=x REDIS_PASSWORD=x S3_SECRET_KEY=x $(BIN)/docker-compose -f docker-compose.yml config --quiet
+	POSTGRES_PASSWORD=x REDIS_PASSWORD=x S3_SECRET_KEY=x $(BIN)/docker-compose --env-file /dev/null -f docker-compose.yml config --quiet
 
 bench: $(STAMP)  ## speed, against others and against the limit
 	$(BIN)/python -m benchmarks
@@ -55,7 +55,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    echo "Install one (Debian, Ubuntu: apt install python3-venv), or name it: make PYTHON=/path/to/python3.12" >&2; \
 	    exit 1; \
 	fi; \
-	echo "Installing into .venv with $$($$found --version), which takes a minute or two"; \
+	echo "Installing into .venv with $$($$found --version), which takes a few minutes"; \
 	$$found -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
+ONE_SHOT = ("s3-bucket", "schema")  # they do their work and end
 PASSWORDS = {"POSTGRES_PASSWORD": "pg", "REDIS_PASSWORD": "rd", "S3_SECRET_KEY": "s3-secret"}
 
 
@@ -118,11 +119,12 @@ def test_every_service_is_checked_pinned_and_waits_for_what_it_needs(services: d
     for name, service in services.items():
         tag = service["image"].rpartition(":")[2]
         assert tag not in ("latest", service["image"]), name
-        if name == "s3-bucket":
-            continue  # ends when it is done
-        assert service["healthcheck"]["test"], name
+        if name in ONE_SHOT:
+            assert service["restart"] == "on-failure", name
+        else:
+            assert service["healthcheck"]["test"], name
         for needed, how in service.get("depends_on", {}).items():
-            done = "service_completed_successfully" if needed == "s3-bucket" else "service_healthy"
+            done = "service_completed_successfully" if needed in ONE_SHOT else "service_healthy"
             assert how["condition"] == done, f"{name} on {needed}"
 
 
@@ -144,7 +146,7 @@ def test_dagster_in_compose_is_given_what_its_files_ask_for(project: Path, servi
     asked = set(re.findall(r"env: (\w+)", (project / "deploy" / "dagster.yaml").read_text()))
     server = read(project / "deploy" / "workspace.yaml")["load_from"][0]["grpc_server"]
     assert asked and server["host"] in services
-    for name in ("code", "daemon", "webserver"):
+    for name in ("schema", "code", "daemon", "webserver"):
         assert asked <= services[name]["environment"].keys(), name
         assert services[name]["volumes"][0]["target"] == services[name]["environment"]["INGEST_STATE_DIR"]
 
