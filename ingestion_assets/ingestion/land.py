@@ -192,9 +192,8 @@ def _record(table: Table, ledger: GapLedger, fetched: Fetched, unanswered: list[
             if h.window.start < window.end and window.start < h.window.end
         ]
         ledger.record(table.path, series.id, window, inside, run=run, now=fetched.now)
-    for hole in fetched.holes:
-        if hole.reason == NO_TRADES:
-            ledger.corroborate(table.path, series.source, hole.window)
+    empty = [hole.window for hole in fetched.holes if hole.reason == NO_TRADES]
+    ledger.corroborate(table.path, series.source, empty)
 
 
 def _broken(table: Table, series: str, broken: pa.Table) -> BrokenPromise:

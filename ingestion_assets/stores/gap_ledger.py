@@ -13,14 +13,16 @@ nothing is masked for ever.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
-from ingestion_assets.intervals import Window, intersect, subtract, union
+from ingestion_assets.intervals import Window, intersect, micros, subtract, union
 from ingestion_assets.stores.catalog import GAPS, Catalog
 
 MISSING, NO_TRADES, VENUE_OUTAGE = "missing", "no_trades", "venue_outage"
@@ -89,110 +91,52 @@ class GapLedger:
         now = now or datetime.now(UTC)
         found = [h for h in found if h.window.start < h.window.end]
         with self.catalog.begin() as db:
-            open_before = _open(db, table, series, examined)
-            stays = [g for g in open_before if g.reason in VERDICTS and g.expires_at and g.expires_at > now]
+            before = sorted(_open(db, table, series, examined), key=lambda g: g.window)
+            stays = {g.id for g in before if _believed(g, now)}
             verdicts = [h for h in found if h.reason in VERDICTS]
-            believed = subtract([g.window for g in stays], [h.window for h in verdicts])
+            told = union(h.window for h in verdicts)
+            believed = subtract([g.window for g in before if g.id in stays], told)
+            settled = union([*believed, *told])
             holes = verdicts + [
                 Hole(window, MISSING, hole.evidence)
                 for hole in found
                 if hole.reason == MISSING
-                for window in subtract([hole.window], [*believed, *(v.window for v in verdicts)])
+                for window in subtract([hole.window], _near(settled, hole.window))
             ]
-            kept_holes = intersect(believed, [h.window for h in found])
-            still_open = union([*(h.window for h in holes), *kept_holes])
-            for gap in open_before:
-                self._settle(db, gap, examined, holes, still_open, gap in stays, run, now)
+            kept = intersect(believed, [h.window for h in found])
+            still_open = union([*(h.window for h in holes), *kept])
+            exact = {g.window: g for g in before}
+            confirmed = exact.keys() & {h.window for h in holes}
+            gone: list[dict[str, Any]] = []
+            come: list[dict[str, Any]] = []
+            for gap in before:
+                if gap.window not in confirmed:
+                    near = _near(still_open, gap.window), _near(told, gap.window)
+                    instead = _settled(gap, examined, *near, gap.id in stays, run, now)
+                    if instead is not None:
+                        gone.append({"gap": gap.id})
+                        come += instead
+            spans = [g.window for g in before]
+            again = []
             for hole in holes:
-                exact = [g for g in open_before if g.window == hole.window]
-                if exact:
-                    self._confirm(db, exact[0], hole, run, now)
+                if hole.window in confirmed:
+                    again.append(_confirmed(exact[hole.window], hole, run, now))
                 else:
-                    self._open_new(db, table, series, hole, open_before, run, now)
-
-    def _settle(
-        self,
-        db: sa.Connection,
-        gap: Gap,
-        examined: Window,
-        holes: list[Hole],
-        still_open: list[Window],
-        believed: bool,
-        run: str | None,
-        now: datetime,
-    ) -> None:
-        """Bring one open entry in line with what was found: keep, shrink, split, close."""
-        if any(hole.window == gap.window for hole in holes):
-            return
-        taken = (
-            [h.window for h in holes] if not believed else [h.window for h in holes if h.reason in VERDICTS]
-        )
-        rest = subtract([gap.window], [examined])
-        if believed:
-            rest = union([*rest, *subtract(intersect([gap.window], still_open), taken)])
-        filled = subtract(intersect([gap.window], [examined]), still_open)
-        if rest == [gap.window]:
-            return
-        for window in filled:
-            values = _values(gap) | {"start": window.start, "end": window.end, "was": gap.reason}
-            values |= {"reason": HEALED, "checked_at": now, "closed_at": now, "run": run, "next_try_at": None}
-            db.execute(GAPS.insert().values(**values))
-        for window in rest:
-            db.execute(GAPS.insert().values(**_values(gap) | {"start": window.start, "end": window.end}))
-        db.execute(GAPS.delete().where(GAPS.c.id == gap.id))
-
-    def _confirm(self, db: sa.Connection, gap: Gap, hole: Hole, run: str | None, now: datetime) -> None:
-        if hole.reason == MISSING and not hole.evidence and gap.reason == MISSING:
-            return
-        values = {
-            "reason": hole.reason,
-            "evidence": hole.evidence or gap.evidence,
-            "checked_at": now,
-            "expires_at": _expiry(hole, now),
-            "run": run,
-        }
-        if hole.reason != MISSING:
-            values["next_try_at"] = None
-        db.execute(GAPS.update().where(GAPS.c.id == gap.id).values(**values))
-
-    def _open_new(
-        self,
-        db: sa.Connection,
-        table: str,
-        series: str,
-        hole: Hole,
-        before: list[Gap],
-        run: str | None,
-        now: datetime,
-    ) -> None:
-        """A hole that overlaps known ones carries on their history."""
-        kin = [g for g in before if g.window.start < hole.window.end and hole.window.start < g.window.end]
-        waiting = [g.next_try_at for g in kin if g.next_try_at is not None]
-        db.execute(
-            GAPS.insert().values(
-                table_path=table,
-                series=series,
-                start=hole.window.start,
-                end=hole.window.end,
-                reason=hole.reason,
-                evidence=hole.evidence or next((g.evidence for g in kin), ""),
-                attempts=max((g.attempts for g in kin), default=0),
-                found_at=min((g.found_at for g in kin), default=now),
-                checked_at=now,
-                next_try_at=max(waiting, default=None) if hole.reason == MISSING else None,
-                expires_at=_expiry(hole, now),
-                run=run,
-            )
-        )
+                    first, end = _span(spans, hole.window)
+                    come.append(_new(table, series, hole, before[first:end], run, now))
+            one = GAPS.c.id == sa.bindparam("gap")
+            for statement, rows in (
+                (GAPS.delete().where(one), gone),
+                (GAPS.update().where(one), again),
+                (GAPS.insert(), come),
+            ):
+                if rows:
+                    db.execute(statement, rows)
 
     def believed_empty(self, table: str, series: str, now: datetime) -> list[Window]:
         """Where the venue has said that there is nothing, and that is still believed."""
         with self.catalog.read() as db:
-            return union(
-                g.window
-                for g in _open(db, table, series)
-                if g.reason in VERDICTS and g.expires_at is not None and g.expires_at > now
-            )
+            return union(g.window for g in _open(db, table, series) if _believed(g, now))
 
     def open(self, table: str | None = None, series: str | None = None) -> list[Gap]:
         with self.catalog.read() as db:
@@ -226,33 +170,128 @@ class GapLedger:
         """These are being fetched; if that comes to nothing, wait longer each time before the next try."""
         with self.catalog.begin() as db:
             for gap in gaps:
-                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**gap.attempts)
+                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(gap.attempts, 16))
                 values: dict[str, Any] = {"attempts": gap.attempts + 1, "next_try_at": now + pause}
                 if gap.reason in VERDICTS:
                     values |= {"reason": MISSING, "expires_at": None}
                 db.execute(GAPS.update().where(GAPS.c.id == gap.id).values(**values))
 
-    def corroborate(self, table: str, venue: str, window: Window) -> bool:
-        """Make it an outage where enough series of a venue have holes at the same time."""
-        alike = sa.and_(
+    def corroborate(self, table: str, venue: str, windows: Iterable[Window]) -> list[Window]:
+        """Make it an outage where enough series of a venue have a hole at the same time; where that is."""
+        windows = list(windows)
+        if not windows:
+            return []
+        query = sa.select(GAPS.c.id, GAPS.c.series, GAPS.c.start, GAPS.c.end, GAPS.c.reason).where(
             GAPS.c.table_path == table,
             GAPS.c.series.startswith(f"{venue}.", autoescape=True),
             GAPS.c.reason.in_((NO_TRADES, VENUE_OUTAGE)),
             GAPS.c.closed_at.is_(None),
-            GAPS.c.start <= window.start,
-            GAPS.c.end >= window.end,
+            GAPS.c.start < max(w.end for w in windows),
+            GAPS.c.end > min(w.start for w in windows),
         )
+        outages = []
         with self.catalog.begin() as db:
-            names = {row.series for row in db.execute(sa.select(GAPS.c.series).where(alike))}
-            if len(names) <= _CORROBORATION:
-                return False
-            evidence = f"{len(names)} series of {venue} have this hole"
-            db.execute(
-                GAPS.update()
-                .where(alike, GAPS.c.reason == NO_TRADES)
-                .values(reason=VENUE_OUTAGE, evidence=GAPS.c.evidence + "; " + evidence)
-            )
-        return True
+            rows = db.execute(query).all()
+            starts = np.array([micros(row.start) for row in rows], dtype=np.int64)
+            ends = np.array([micros(row.end) for row in rows], dtype=np.int64)
+            counts: dict[int, int] = {}
+            for window in windows:
+                alike = np.flatnonzero((starts <= micros(window.start)) & (ends >= micros(window.end)))
+                names = {rows[n].series for n in alike}
+                if len(names) > _CORROBORATION:
+                    outages.append(window)
+                    counts |= {n: len(names) for n in alike if rows[n].reason == NO_TRADES}
+            if counts:
+                evidence = GAPS.c.evidence + sa.bindparam("more", type_=sa.Text)
+                db.execute(
+                    GAPS.update()
+                    .where(GAPS.c.id == sa.bindparam("gap"))
+                    .values(reason=VENUE_OUTAGE, evidence=evidence),
+                    [
+                        {"gap": rows[n].id, "more": f"; {count} series of {venue} have this hole"}
+                        for n, count in counts.items()
+                    ],
+                )
+        return outages
+
+
+def _span(windows: list[Window], window: Window) -> tuple[int, int]:
+    """Which of these sorted, disjoint windows overlap one: from, to."""
+    first = bisect_right(windows, window.start, key=lambda w: w.end)
+    return first, max(first, bisect_left(windows, window.end, key=lambda w: w.start))
+
+
+def _near(windows: list[Window], window: Window) -> list[Window]:
+    first, end = _span(windows, window)
+    return windows[first:end]
+
+
+def _believed(gap: Gap, now: datetime) -> bool:
+    return gap.reason in VERDICTS and gap.expires_at is not None and gap.expires_at > now
+
+
+def _settled(
+    gap: Gap,
+    examined: Window,
+    still_open: list[Window],
+    told: list[Window],
+    believed: bool,
+    run: str | None,
+    now: datetime,
+) -> list[dict[str, Any]] | None:
+    """What takes the place of an open entry: what is left of it and what is healed; None: it stays."""
+    rest = subtract([gap.window], [examined])
+    if believed:
+        rest = union([*rest, *subtract(intersect([gap.window], still_open), told)])
+    if rest == [gap.window]:
+        return None
+    values = _values(gap)
+    healed = values | {"was": gap.reason, "reason": HEALED, "checked_at": now, "closed_at": now}
+    healed |= {"run": run, "next_try_at": None}
+    filled = subtract(intersect([gap.window], [examined]), still_open)
+    return [healed | {"start": w.start, "end": w.end} for w in filled] + [
+        values | {"start": w.start, "end": w.end} for w in rest
+    ]
+
+
+def _confirmed(gap: Gap, hole: Hole, run: str | None, now: datetime) -> dict[str, Any]:
+    """The entry for just this hole, as it is known now; a verdict ends the count of vain attempts."""
+    missing = hole.reason == MISSING
+    known = missing and not hole.evidence and gap.reason == MISSING
+    return {
+        "gap": gap.id,
+        "reason": hole.reason,
+        "evidence": hole.evidence or gap.evidence,
+        "attempts": gap.attempts if missing else 0,
+        "checked_at": gap.checked_at if known else now,
+        "next_try_at": gap.next_try_at if missing else None,
+        "expires_at": _expiry(hole, now),
+        "run": gap.run if known else run,
+    }
+
+
+def _new(
+    table: str, series: str, hole: Hole, kin: list[Gap], run: str | None, now: datetime
+) -> dict[str, Any]:
+    """A hole that overlaps known ones carries on their history."""
+    missing = hole.reason == MISSING
+    waiting = [g.next_try_at for g in kin if g.next_try_at is not None]
+    return {
+        "table_path": table,
+        "series": series,
+        "start": hole.window.start,
+        "end": hole.window.end,
+        "reason": hole.reason,
+        "was": None,
+        "evidence": hole.evidence or next((g.evidence for g in kin), ""),
+        "attempts": max((g.attempts for g in kin), default=0) if missing else 0,
+        "found_at": min((g.found_at for g in kin), default=now),
+        "checked_at": now,
+        "next_try_at": max(waiting, default=None) if missing else None,
+        "expires_at": _expiry(hole, now),
+        "closed_at": None,
+        "run": run,
+    }
 
 
 def _open(
