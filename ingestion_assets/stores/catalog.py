@@ -35,6 +35,16 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class PlainText(TypeDecorator[str]):
+    """What vendors say may hold what no database takes: the character NUL, halves of characters."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        return None if value is None else value.replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
+
+
 METADATA = sa.MetaData()
 
 SERIES = sa.Table(
@@ -42,8 +52,8 @@ SERIES = sa.Table(
     METADATA,
     sa.Column("id", sa.String(128), primary_key=True),
     sa.Column("domain", sa.String(32), nullable=False),
-    sa.Column("source", sa.String(64), nullable=False),
-    sa.Column("symbol", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(128), nullable=False),
+    sa.Column("symbol", sa.String(128), nullable=False),
     sa.Column("strategy", sa.String(50), nullable=False),
     sa.Column("timeframes", sa.JSON, nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
@@ -55,8 +65,8 @@ SERIES = sa.Table(
     sa.Column("last_backfill", UtcTime),
     sa.Column("last_snapshot", UtcTime),
     sa.Column("last_stream", UtcTime),
-    sa.Column("error_message", sa.Text),
-    sa.Column("description", sa.Text, nullable=False, default=""),
+    sa.Column("error_message", PlainText),
+    sa.Column("description", PlainText, nullable=False, default=""),
     sa.Column("metadata", sa.JSON, nullable=False, default=dict),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("updated_at", UtcTime, nullable=False),
@@ -72,14 +82,14 @@ GAPS = sa.Table(
     sa.Column("end", UtcTime, nullable=False),
     sa.Column("reason", sa.String(20), nullable=False),
     sa.Column("was", sa.String(20)),
-    sa.Column("evidence", sa.Text, nullable=False, default=""),
+    sa.Column("evidence", PlainText, nullable=False, default=""),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("found_at", UtcTime, nullable=False),
     sa.Column("checked_at", UtcTime, nullable=False),
     sa.Column("next_try_at", UtcTime),
     sa.Column("expires_at", UtcTime),
     sa.Column("closed_at", UtcTime),
-    sa.Column("run", sa.String(64)),
+    sa.Column("run", sa.String(128)),
     sa.Index("gap_ledger_open", "table_path", "series", "closed_at"),
 )
 
@@ -88,7 +98,7 @@ ALERTS = sa.Table(
     METADATA,
     sa.Column("key", sa.String(256), primary_key=True),
     sa.Column("severity", sa.String(16), nullable=False),
-    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("message", PlainText, nullable=False),
     sa.Column("context", sa.JSON, nullable=False),
     sa.Column("firing", sa.Boolean, nullable=False),
     sa.Column("told", sa.Boolean, nullable=False),
