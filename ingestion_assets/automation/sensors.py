@@ -117,6 +117,8 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         busy = at_work(context.instance, "healing")
         if not due or busy >= HEALING_RUNS:
             return dg.SkipReason(f"{len(due)} gaps are due, {busy} healing runs are at work")
+        if at_work(context.instance, "run_on_start"):
+            return dg.SkipReason("the newest bars come first: the run at the start is still at work")
         requests: list[dg.RunRequest] = []
         order = context.instance.get_dynamic_partitions("market")
         for table in INGESTED.values():
