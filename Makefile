@@ -1,7 +1,7 @@
 # Everything here needs python3 (3.11 to 3.13) and make, nothing else; the rest is installed into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test soak check bench clean
+.PHONY: help setup run demo test soak check bench docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -40,6 +40,9 @@ check: $(STAMP)  ## style, types, constraints, docker-compose.yml
 
 bench: $(STAMP)  ## speed, against others and against the limit
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)  ## docs/catalog.md from the tables
+	$(BIN)/python -m ingestion_assets.tables.document > docs/catalog.md
 
 clean:  ## remove .venv and caches; data and state stay
 	rm -rf .venv build dist ./*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -45,6 +45,12 @@ class Table:
     key: str = "time"
     version: int = 1
 
+    # For a reader who decides whether to use it.
+    origin: str = ""
+    cadence: str = ""
+    history: str = ""
+    needs: str = "none"
+
     @property
     def path(self) -> str:
         """`market/ohlcv_1m`: the asset's key, the place in the lake, the name on the shell."""

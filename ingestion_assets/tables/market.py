@@ -107,6 +107,9 @@ def candles(timeframe: str, grain: timedelta) -> Table:
         columns=(TIME_COLUMN, *PRICES_AND_VOLUMES, *PROVENANCE),
         grain=grain,
         promises=_candle_promises(grain),
+        origin="Binance by its own API; every other exchange through ccxt",
+        cadence="every 5 min" if timeframe == "1m" else "every 15 min",
+        history="since the listing, as far as the venue serves it (Kraken: the last 720 bars)",
     )
 
 
@@ -123,6 +126,9 @@ def aggregates(timeframe: str, grain: timedelta, parts: int) -> Table:
             *PROVENANCE,
         ),
         grain=grain,
+        origin="`market/ohlcv_1m`",
+        cadence="after each ingestion",
+        history="as `market/ohlcv_1m`",
         promises=(
             *_candle_promises(grain),
             Promise(
