@@ -196,7 +196,9 @@ class GapLedger:
             ends = np.array([micros(row.end) for row in rows], dtype=np.int64)
             counts: dict[int, int] = {}
             for window in windows:
-                alike = np.flatnonzero((starts <= micros(window.start)) & (ends >= micros(window.end)))
+                alike = np.flatnonzero(
+                    (starts <= micros(window.start)) & (ends >= micros(window.end))
+                ).tolist()
                 names = {rows[n].series for n in alike}
                 if len(names) > _CORROBORATION:
                     outages.append(window)
