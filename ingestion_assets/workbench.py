@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib import metadata
 
 from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, unlanded
-from ingestion_assets.intervals import floor
+from ingestion_assets.intervals import TIMEFRAMES, floor
 from ingestion_assets.registry import Series, check_id, parse_id, series_id
 from ingestion_assets.settings import Settings, load_settings
 from ingestion_assets.sources.errors import SourceError
@@ -172,18 +172,22 @@ class Workbench:
         async with self.source(exchange) as source:
             return await source.market(symbol)
 
-    def describe(self, text: str, now: datetime) -> Series:
+    def describe(self, text: str, now: datetime, timeframes: Sequence[str] = ("1m",)) -> Series:
         """A series for a canonical id or an alias, as the venue describes it; not registered yet."""
         import asyncio
 
         exchange, symbol = parse_id(text)
         market = asyncio.run(self.look_up(exchange, symbol))
+        if lacking := [name for name in timeframes if name not in market.timeframes]:
+            offered = ", ".join(name for name in TIMEFRAMES if name in market.timeframes)
+            raise ValueError(f"timeframe {lacking[0]!r}: {exchange} offers {offered or 'none'} of {symbol}")
         lookback = floor(now - timedelta(days=self.settings.ingestion_lookback_days), timedelta(days=1))
         return Series(
             id=series_id(exchange, symbol),
             domain="market",
             source=exchange,
             symbol=symbol,
+            timeframes=tuple(timeframes),
             listed_at=market.listed_at,
             delisted_at=market.delisted_at,
             backfill_from=max(filter(None, (lookback, market.listed_at))),
