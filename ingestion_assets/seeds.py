@@ -1,49 +1,77 @@
-"""What is ingested from the start, as the settings say, before anybody has registered anything."""
+"""What is ingested from the start: the settings' markets and jobs as series, and registering them.
+
+Not here: series that people add later; those are only in the registry.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
-from ingestion_assets.registry import series_id
+from ingestion_assets.registry import Series, parse_id, series_id
 from ingestion_assets.settings import Settings
 from ingestion_assets.sources.errors import SourceError
+from ingestion_assets.tables import DERIVED, INGESTED
 from ingestion_assets.workbench import Workbench
 
-SHIPPED = {"binance.BTC-USDT": ("1m", "5m"), "binance.ETH-USDT": ("1m",), "binance.SOL-USDT": ("1m",)}
+SHIPPED: Mapping[str, tuple[str, ...]] = {
+    "binance.BTC-USDT": ("1m", "5m"),
+    "binance.ETH-USDT": ("1m",),
+    "binance.SOL-USDT": ("1m",),
+}
 
 
 def seeds(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Series id → timeframes: from INGESTION_MARKETS, the job variables, or what is shipped."""
-    found: dict[str, set[str]] = {}
-    for name in settings.ingestion_markets:
-        exchange, dot, symbol = name.partition(".")
-        identity = series_id(exchange, symbol) if dot else series_id(settings.exchange_name, name)
-        found.setdefault(identity, set()).add("1m")
+    """Timeframes by series id, as the environment says; what is shipped when it says nothing."""
+    found: dict[str, list[str]] = {}
+
+    def want(name: str, timeframe: str) -> None:
+        frames = found.setdefault(name, [])
+        fetched = "1m" if timeframe in DERIVED else timeframe  # 1h, 1d and 1w are made from 1m
+        if fetched not in frames:
+            frames.append(fetched)
+
+    for market in settings.ingestion_markets:
+        want(_name(market, settings.exchange_name), "1m")
     for job in settings.all_market_jobs:
-        found.setdefault(job.series, set()).add(job.timeframe)
+        want(job.series, job.timeframe)
     if settings.backfill_enabled:
         for symbol in settings.backfill_symbols:
-            identity = series_id(settings.backfill_exchange, symbol)
-            found.setdefault(identity, set()).update(settings.backfill_timeframes)
-    return {name: tuple(sorted(frames)) for name, frames in found.items()} or SHIPPED
+            for timeframe in settings.backfill_timeframes:
+                want(_name(symbol, settings.backfill_exchange), timeframe)
+    return {name: tuple(frames) for name, frames in found.items()} or dict(SHIPPED)
 
 
-def plant(bench: Workbench, now: datetime) -> dict[str, Exception]:
-    """Register the seeds that are not there yet; those that cannot be looked up, with why."""
-    refused: dict[str, Exception] = {}
-    known = {series.id: series for series in bench.registry.series()}
-    for name, timeframes in seeds(bench.settings).items():
-        held = known.get(name)
-        if held is not None:
-            lacking = [frame for frame in timeframes if frame not in held.timeframes]
-            if lacking:
-                bench.registry.update(dataclasses.replace(held, timeframes=(*held.timeframes, *lacking)))
+def plant(
+    bench: Workbench, names: Iterable[str] | None = None, now: datetime | None = None
+) -> tuple[list[str], dict[str, Exception]]:
+    """Register the seeds that are missing: the ids of the new ones, and by seed why one could not be.
+
+    One that cannot be looked up does not keep the others from being planted.
+    """
+    now = now or datetime.now(UTC)
+    wanted = seeds(bench.settings)
+    known = {series.id for series in bench.registry.series()}
+    added: list[str] = []
+    errors: dict[str, Exception] = {}
+    for name in wanted if names is None else names:
+        if name in known:
             continue
         try:
-            series = bench.describe(name, now)
+            added += bench.registry.add_missing([_described(bench, name, wanted.get(name, ("1m",)), now)])
         except (SourceError, ValueError) as error:
-            refused[name] = error
-            continue
-        bench.registry.add_missing([dataclasses.replace(series, timeframes=timeframes)])
-    return refused
+            errors[name] = error
+    return added, errors
+
+
+def _described(bench: Workbench, name: str, timeframes: tuple[str, ...], now: datetime) -> Series:
+    for timeframe in timeframes:
+        if timeframe not in INGESTED:
+            offered = ", ".join((*INGESTED, *DERIVED))
+            raise ValueError(f"series {name!r}: timeframe {timeframe!r} is not ingested: use one of {offered}")
+    return bench.describe(name, now, timeframes)
+
+
+def _name(market: str, exchange: str) -> str:
+    """`BTC-USD` or `BTC/USDT` on the exchange that is meant when none is named, `kraken.ETH-USD` as it is."""
+    return series_id(*parse_id(market)) if "." in market else series_id(exchange, market)
