@@ -169,7 +169,7 @@ def _fresh_check(table: Table) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=table.path.split("/"),
         name="fresh",
-        description="By the time of the data, series by series: the newest bar is not far behind the present.",
+        description="By the time of the data, series by series: no newest bar is far behind the present.",
     )
     def fresh(workbench: WorkbenchResource) -> dg.AssetCheckResult:
         return freshness_result(workbench.open(), table, datetime.now(UTC))

@@ -32,7 +32,7 @@ def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
         columns = [
             dg.TableColumn(
                 c.name,
-                str(c.type),
+                c.kind,
                 description=c.text,
                 constraints=dg.TableColumnConstraints(nullable=not c.required),
             )

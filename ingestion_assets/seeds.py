@@ -5,6 +5,7 @@ Not here: series that people add later; those are only in the registry.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -51,11 +52,15 @@ def plant(
     """
     now = now or datetime.now(UTC)
     wanted = seeds(bench.settings)
-    known = {series.id for series in bench.registry.series()}
+    known = {series.id: series for series in bench.registry.series()}
     added: list[str] = []
     errors: dict[str, Exception] = {}
     for name in wanted if names is None else names:
         if name in known:
+            held = known[name]
+            frames = tuple(dict.fromkeys((*held.timeframes, *wanted.get(name, ()))))
+            if frames != held.timeframes:  # a job may ask for more of a series than was wanted before
+                bench.registry.update(dataclasses.replace(held, timeframes=frames))
             continue
         try:
             added += bench.registry.add_missing([_described(bench, name, wanted.get(name, ("1m",)), now)])
@@ -68,7 +73,9 @@ def _described(bench: Workbench, name: str, timeframes: tuple[str, ...], now: da
     for timeframe in timeframes:
         if timeframe not in INGESTED:
             offered = ", ".join((*INGESTED, *DERIVED))
-            raise ValueError(f"series {name!r}: timeframe {timeframe!r} is not ingested: use one of {offered}")
+            raise ValueError(
+                f"series {name!r}: timeframe {timeframe!r} is not ingested: use one of {offered}"
+            )
     return bench.describe(name, now, timeframes)
 
 

@@ -7,8 +7,15 @@ from typing import Any
 
 import dagster as dg
 
-from ingestion_assets.automation.jobs import CAUSE, DERIVE_JOB, INGEST_JOB, REPORT_JOB
-from ingestion_assets.automation.schedules import at_work, registry_requests
+from ingestion_assets.automation.jobs import (
+    CAUSE,
+    DERIVE_JOB,
+    GAP_SCAN_JOB,
+    INGEST_JOB,
+    QUALITY_JOB,
+    REPORT_JOB,
+)
+from ingestion_assets.automation.schedules import at_work, only, registry_requests
 from ingestion_assets.checks import followed, freshness_result, gap_audits
 from ingestion_assets.intervals import month_window, months
 from ingestion_assets.partitions import key_of, parts_of, run_requests
@@ -47,7 +54,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     def registry_sync(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
         bench, now = workbench(), datetime.now(UTC)
         lost = bench.registry.release_lost(lambda owner: run_alive(context.instance, owner))
-        problems = {} if context.cursor == DEPLOYMENT else plant(bench, now)
+        problems = {} if context.cursor == DEPLOYMENT else plant(bench, now=now)[1]
         registered = {s.id for s in bench.registry.series("market")}
         partitions = context.instance.get_dynamic_partitions("market")
         typed = [name for name in partitions if name not in registered]
@@ -131,13 +138,13 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
                 keys,
                 order,
                 tags={CAUSE: "healing"},
-                asset_selection=[dg.AssetKey(table.path.split("/"))],
+                **only(table),
             )
         return requests or dg.SkipReason("the gaps that are due belong to series that are disabled")
 
     @dg.sensor(
         **every,
-        jobs=[DERIVE_JOB, REPORT_JOB],
+        jobs=[DERIVE_JOB, REPORT_JOB, GAP_SCAN_JOB, QUALITY_JOB],
         description="Aggregates of the partitions in which ingestion really changed something.",
     )
     def derive(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
@@ -161,8 +168,8 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         keys = set(changed) | {before for key in changed if (before := _month_before(key)) in _held(key)}
         order = context.instance.get_dynamic_partitions("market")
         requests = run_requests(DERIVE_JOB.name, keys, order, tags={CAUSE: "derive"})
-        if requests and _report_is_old(context.instance):
-            requests.append(dg.RunRequest(job_name=REPORT_JOB.name, tags={CAUSE: "report"}))
+        if requests:
+            requests += _looks_that_are_due(context.instance)
         return dg.SensorResult(run_requests=requests, cursor=str(found[-1].storage_id))
 
     return [registry_sync, run_on_start, freshness, healing, derive]
@@ -219,6 +226,10 @@ def _held(key: str) -> set[str]:
     return {key_of(month, series) for month in workbench().lake.months(INGESTED["1m"], series)}
 
 
-def _report_is_old(instance: dg.DagsterInstance) -> bool:
+def _looks_that_are_due(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """A new report when the last is an hour old; and at the very first a look at everything."""
     event = instance.get_latest_materialization_event(dg.AssetKey(["reports", "market_coverage"]))
-    return event is None or datetime.now(UTC).timestamp() - event.timestamp > 3_600
+    if event is not None and datetime.now(UTC).timestamp() - event.timestamp < 3_600:
+        return []
+    jobs = [REPORT_JOB] if event is not None else [REPORT_JOB, GAP_SCAN_JOB, QUALITY_JOB]
+    return [dg.RunRequest(job_name=job.name, tags={CAUSE: "look"}) for job in jobs]

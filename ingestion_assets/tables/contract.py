@@ -25,6 +25,17 @@ class Column:
     text: str
     required: bool = True
 
+    @property
+    def kind(self) -> str:
+        """The type as people call it: a dictionary of strings is a string."""
+        if pa.types.is_dictionary(self.type):
+            return str(self.type.value_type)
+        return (
+            f"timestamp[{self.type.unit}, {self.type.tz}]"
+            if pa.types.is_timestamp(self.type)
+            else str(self.type)
+        )
+
 
 @dataclass(frozen=True)
 class Promise:
