@@ -71,6 +71,9 @@ class CcxtExchange:
         if options.api_key:
             config |= {"apiKey": options.api_key, "secret": options.api_secret}
         self._ccxt = getattr(ccxt, exchange)(config)
+        wanted = self._ccxt.options.get("fetchMarkets")
+        if isinstance(wanted, dict) and isinstance(wanted.get("types"), list):
+            wanted["types"] = [kind for kind in wanted["types"] if kind != "option"]  # many, never asked for
         if options.base_url:
             self._ccxt.urls["api"] = _rebased(self._ccxt.urls["api"], options.base_url)
             if options.base_url.startswith("http://"):
@@ -110,7 +113,10 @@ class CcxtExchange:
         """By the exchange's clock where it shows one, else by ours."""
         if self._ccxt.has.get("fetchTime") is not True:
             return datetime.now(UTC)
-        moment = EPOCH + timedelta(milliseconds=await self._ask(self._ccxt.fetch_time))
+        try:
+            moment = EPOCH + timedelta(milliseconds=await self._ask(self._ccxt.fetch_time))
+        except NotFound:  # a host that only replays candles
+            return datetime.now(UTC)
         self._skew = moment - datetime.now(UTC)
         return moment
 
@@ -159,12 +165,13 @@ class CcxtExchange:
         return None if before else said
 
     async def _end(self, entry: Mapping[str, Any]) -> datetime | None:
-        """The end of the last bar that the exchange has."""
+        """The end of the last bar that the exchange has, unless that is the present one."""
         name, grain = min(
             ((n, g) for n, g in TIMEFRAMES.items() if n in (self._ccxt.timeframes or ())), key=lambda i: i[1]
         )
         rows = await self._ask(lambda: self._ccxt.fetch_ohlcv(entry["symbol"], name))
-        return EPOCH + timedelta(milliseconds=rows[-1][0]) + grain if rows else None
+        end = EPOCH + timedelta(milliseconds=rows[-1][0]) + grain if rows else None
+        return None if end is None or end > datetime.now(UTC) + self._skew else end
 
     async def _first_in(self, entry: Mapping[str, Any], grain: timedelta, window: Window) -> datetime | None:
         """When the first bar of the window opens: one answer further on, else by way of coarser bars."""
