@@ -1,0 +1,233 @@
+"""`ingest registry …`: what is ingested."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ingestion_assets.cli.arguments import AsJson
+
+if TYPE_CHECKING:
+    from ingestion_assets.registry import Series
+    from ingestion_assets.stores.registry_table import Entry
+    from ingestion_assets.workbench import Workbench
+
+app = typer.Typer(help="What is ingested: list it, add to it, switch it on and off.", no_args_is_help=True)
+
+One = Annotated[str, typer.Argument(metavar="SERIES", help="Like binance.BTC-USDT.")]
+
+
+@app.command()
+def init(as_json: AsJson = False) -> None:
+    """Make the registry's tables and register the first series, as far as they are missing."""
+    from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.errors import Failed
+    from ingestion_assets.cli.setup import prepare
+    from ingestion_assets.seeds import plant, seeds
+
+    settings = environment.settings()
+    prepare(settings)
+    bench = environment.bench()
+    added, errors = plant(bench)
+    _mirror(seeds(settings).keys() - errors.keys())
+    if as_json:
+        output.show_json({"added": added, "errors": {name: str(error) for name, error in errors.items()}})
+    else:
+        there = output.plural(len(bench.registry.series()), "series", "series")
+        output.say(f"The registry at {bench.catalog.place} holds {there}; new: {', '.join(added) or 'none'}.")
+    if errors:
+        raise Failed("\n".join(f"{name}: {error}" for name, error in errors.items()))
+
+
+@app.command("list")
+def show_all(as_json: AsJson = False) -> None:
+    """Every series with its status."""
+    from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.selection import ago
+
+    entries = environment.bench().registry.entries()
+    if as_json:
+        output.show_json([as_dict(entry) for entry in entries])
+        return
+    if not entries:
+        output.say("No series is registered: `ingest registry add EXCHANGE SYMBOL` adds one.")
+        return
+    output.table(
+        None,
+        ("series", "timeframes", "strategy", "since", "status", "last run", "message"),
+        (
+            (
+                entry.series.id,
+                " ".join(entry.series.timeframes),
+                entry.series.strategy.value,
+                entry.series.backfill_from and entry.series.backfill_from.date(),
+                entry.status.value,
+                ago(entry.last_backfill),
+                (entry.error_message or "").partition("\n")[0],
+            )
+            for entry in entries
+        ),
+        styles=output.STATUS_STYLES,
+    )
+
+
+@app.command()
+def show(series: One, as_json: AsJson = False) -> None:
+    """Everything that is known of one series."""
+    from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.selection import canonical
+
+    bench = environment.bench()
+    facts = as_dict(bench.registry.require(canonical(series, bench)))
+    if as_json:
+        output.show_json(facts)
+        return
+    output.table(
+        None,
+        ("field", "value"),
+        ((name, " ".join(v) if isinstance(v, list) else v or None) for name, v in facts.items()),
+    )
+
+
+@app.command()
+def enable(series: One) -> None:
+    """Ingest a series again from now on, and what it missed meanwhile."""
+    _switch(series, True)
+
+
+@app.command()
+def disable(series: One) -> None:
+    """Ingest a series no longer; its history stays readable."""
+    _switch(series, False)
+
+
+@app.command()
+def remove(series: One) -> None:
+    """Forget a series; what the lake holds of it stays."""
+    from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.selection import canonical
+    from ingestion_assets.seeds import seeds
+
+    bench = environment.bench()
+    name = canonical(series, bench)
+    bench.registry.require(name)
+    with environment.instance() as instance:
+        # First here: a partition whose series is unknown would be registered again.
+        if instance.has_dynamic_partition("market", name):
+            instance.delete_dynamic_partition("market", name)
+        bench.registry.remove(name)
+    output.say(f"{name} is no longer registered; its files stay in {bench.settings.data_lake_path}.")
+    if name in seeds(bench.settings):
+        output.say(
+            f"The settings name {name} as one of the first series, so it will be registered again: "
+            f"take it out there, or keep it and use `ingest registry disable {name}`.",
+            style="yellow",
+        )
+
+
+@app.command()
+def add(
+    exchange: Annotated[str, typer.Argument(help="A name of ccxt's, like binance or kraken.")],
+    symbol: Annotated[str, typer.Argument(help="Like ETH/USD.")],
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="From when on. Without it: INGESTION_LOOKBACK_DAYS ago."),
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="How history and present are fetched.")] = "flatpack_api",
+    timeframe: Annotated[
+        list[str] | None,
+        typer.Option("--timeframe", "-t", metavar="TF", help="1m (default), 5m; may be repeated."),
+    ] = None,
+    description: Annotated[str, typer.Option(help="For people.")] = "",
+    no_backfill: Annotated[bool, typer.Option("--no-backfill", help="Register only.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Fetch the history in this process.")] = False,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Dagster's UI, if elsewhere.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a market of an exchange and fetch its history."""
+    from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.backfill import run_backfill
+    from ingestion_assets.cli.dagster_api import DagsterApi, ui_url
+    from ingestion_assets.cli.registry_file import Given, described
+    from ingestion_assets.intervals import iso
+
+    bench = environment.bench()
+    environment.dagster_home()
+    given = Given.checked(
+        {
+            "exchange": exchange,
+            "symbol": symbol,
+            "since": since,
+            "strategy": strategy,
+            "timeframes": timeframe or ["1m"],
+            "description": description,
+        }
+    )
+    series = described(bench, given, datetime.now(UTC))
+    bench.registry.add(series)
+    _mirror([series.id])
+    start = iso(series.backfill_from) if series.backfill_from else "now"
+    output.say(f"{series.id} is registered: {' '.join(series.timeframes)} from {start} on.", style="green")
+    if no_backfill:
+        if as_json:
+            output.show_json(as_dict(bench.registry.require(series.id)))
+        return
+    place = ui_url(bench.settings, url)
+    if not here and url is None and not DagsterApi(place).answers():
+        output.say(f"No Dagster UI answers at {place}, so the history is fetched in this process.")
+        here = True
+    run_backfill(bench, [series.id], here=here, url=url, as_json=as_json)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="YAML: a list of {exchange, symbol, since, …}.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Register the series in a YAML file: all of them, or none when one of them is wrong."""
+    from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.registry_file import read
+
+    bench = environment.bench()
+    environment.dagster_home()
+    series = read(file, bench, datetime.now(UTC))
+    bench.registry.add_missing(series)
+    _mirror([one.id for one in series])
+    if as_json:
+        output.show_json([as_dict(bench.registry.require(one.id)) for one in series])
+        return
+    names = " ".join(one.id for one in series)
+    output.say(f"{output.plural(len(series), 'series', 'series')} registered: {names}", style="green")
+    output.say(f"`ingest plan {names}` tells what fetching their history takes, `ingest backfill …` does it.")
+
+
+def as_dict(entry: Entry) -> dict[str, Any]:
+    series = dataclasses.asdict(entry.series)
+    series |= {"strategy": entry.series.strategy.value, "timeframes": list(entry.series.timeframes)}
+    rest = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry) if f.name != "series"}
+    return series | rest | {"status": entry.status.value}
+
+
+def _switch(text: str, enabled: bool) -> None:
+    from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.selection import canonical
+
+    bench = environment.bench()
+    name = canonical(text, bench)
+    bench.registry.enable(name, enabled)
+    output.say(f"{name} is {'enabled' if enabled else 'disabled'}.")
+
+
+def _mirror(names: Any) -> None:
+    """Dagster's partitions, now instead of at the registry-sync sensor's next tick."""
+    from ingestion_assets.cli import environment
+    from ingestion_assets.cli.stack_preparation import add_partitions
+
+    with environment.instance() as instance:
+        add_partitions(instance, sorted(names))

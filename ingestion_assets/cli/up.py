@@ -1,0 +1,232 @@
+"""`ingest up`: the whole system on this machine, in the foreground.
+
+    redis       weight budgets shared by all processes      unless REDIS_URL names one
+    simulator   the offline world                           with PROFILE=simulator, unless BINANCE_URL is set
+    code        our definitions, and every run, behind a socket
+    webserver   the UI                                      daemon: schedules, sensors, backfills, the run queue
+
+One code server for both: a webserver and a daemon that load the definitions themselves cost twice the
+memory and twice the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingestion_assets.cli.stack import Stack
+    from ingestion_assets.settings import Settings
+
+START_SECONDS = 240.0
+STOP_SECONDS = 8.0
+_WATCH_SECONDS = 0.5
+
+
+def up() -> None:
+    """Start everything on this machine and serve the Dagster UI until Ctrl-C."""
+    from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.stack import Stack, Stopped
+    from ingestion_assets.embedded import Redis
+
+    settings = environment.settings()
+    home = environment.dagster_home()
+    state = settings.ingest_state_dir.expanduser().resolve()
+    began = time.monotonic()
+    with _signals() as signals, _alone(state), contextlib.ExitStack() as cleanup:
+        _check_ports(settings)
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ingest-")))
+        more = {}
+        if settings.redis_url is None:
+            more["REDIS_URL"] = cleanup.enter_context(Redis()).url
+        stack = Stack(state / "logs", environment.for_children(**more), home, signals)
+        cleanup.callback(_stop, stack)
+        output.say("Starting …")
+        try:
+            prepared = _start(stack, settings, folder)
+            _banner(settings, state, prepared, time.monotonic() - began)
+            _watch(stack)
+        except Stopped:
+            output.say(f"\nStopping on {signals[0].name} …")
+    output.say("Stopped; nothing is left running.")
+
+
+def simulated(settings: Settings) -> bool:
+    return settings.profile == "simulator" and settings.binance_url is None
+
+
+def ui_address(settings: Settings) -> str:
+    from ingestion_assets.cli.dagster_api import ui_url
+
+    return ui_url(settings, None)
+
+
+def _start(stack: Stack, settings: Settings, folder: Path) -> dict[str, Any]:
+    from ingestion_assets.cli.dagster_api import DagsterApi
+    from ingestion_assets.cli.stack import unix_listening
+    from ingestion_assets.embedded import listening
+
+    python = [sys.executable, "-m"]
+    if simulated(settings):
+        port, seed = settings.simulator_port, settings.simulator_seed
+        simulate = ["simulate", "--port", str(port), "--seed", str(seed)]
+        stack.start("simulator", [*python, "ingestion_assets.cli", *simulate])
+        stack.wait_until(lambda: listening(port), "the simulator", START_SECONDS)
+    socket = folder / "code.sock"
+    module = "ingestion_assets.definitions"
+    stack.start("code", [*python, "dagster", "api", "grpc", "-m", module, "--socket", str(socket)])
+    prepared = _prepare(stack)
+    stack.wait_until(lambda: unix_listening(socket), "the code server", START_SECONDS)
+    server = {"socket": str(socket), "location_name": "ingestion_assets"}
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
+    where = ["-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(workspace)]
+    stack.start("webserver", [*python, "dagster_webserver", *where])
+    stack.start("daemon", [*python, "dagster._daemon", "run", "-w", str(workspace)])
+    stack.wait_until(DagsterApi(ui_address(settings)).answers, "the UI", START_SECONDS)
+    return prepared
+
+
+def _prepare(stack: Stack) -> dict[str, Any]:
+    """In a process of its own, while the code server loads: what it takes to do that is then free again."""
+    from ingestion_assets.cli.errors import Failed
+
+    command = [sys.executable, "-m", "ingestion_assets.cli", "setup", "--for-stack"]
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env=stack.environment,
+            cwd=stack.cwd,
+            start_new_session=True,
+        )
+        try:
+            stack.wait_until(lambda: child.poll() is not None, "the state folder", START_SECONDS)
+            answer = child.stdout.read() if child.stdout else b""
+        finally:
+            child.kill()
+            child.communicate()
+        if child.returncode != 0:
+            said.seek(0)
+            raise Failed(said.read().decode("utf-8", "replace").strip().removeprefix("ingest: "))
+    prepared: dict[str, Any] = json.loads(answer)
+    if prepared.get("refused"):
+        raise Failed(prepared["refused"])
+    return prepared
+
+
+def _stop(stack: Stack) -> None:
+    from ingestion_assets.cli import output
+
+    killed = stack.stop(STOP_SECONDS)
+    if killed:
+        output.say(
+            f"Killed, since they did not end within {STOP_SECONDS:g} s: {', '.join(killed)}.", style="yellow"
+        )
+
+
+def _watch(stack: Stack) -> None:
+    from ingestion_assets.cli import output
+    from ingestion_assets.cli.log_lines import LogLines
+
+    lines = LogLines(stack.services)
+    while True:
+        for line, style in lines.new():
+            output.say(line, style=style)
+        stack.check()
+        time.sleep(_WATCH_SECONDS)
+
+
+def _banner(settings: Settings, state: Path, prepared: dict[str, Any], seconds: float) -> None:
+    from ingestion_assets.cli import output
+
+    for problem in prepared["problems"]:
+        output.say(f"Not registered yet: {problem}", style="yellow")
+    if prepared["lost_runs"]:
+        lost = output.plural(len(prepared["lost_runs"]), "run")
+        output.say(
+            f"{lost} of an earlier stack ended without a word; Dagster starts them again.", style="yellow"
+        )
+    series = prepared["series"]
+    names = ", ".join(series[:8]) + (f" and {len(series) - 8} more" if len(series) > 8 else "")
+    world = "the built-in simulator" if simulated(settings) else "real exchanges"
+    if settings.profile == "simulator" and settings.binance_url:
+        world = settings.binance_url
+    lines = [
+        ("Dagster UI", ui_address(settings)),
+        ("Ingesting", f"{names or 'nothing yet: `ingest registry add EXCHANGE SYMBOL`'}"),
+        ("From", f"{world} (PROFILE={settings.profile})"),
+        ("Lake", settings.data_lake_path),
+        ("Logs", str(state / "logs")),
+    ]
+    output.say(f"\nReady after {output.duration(seconds)}.\n", style="bold green")
+    for name, value in lines:
+        output.say(f"  {name:<11} {value}")
+    output.say("\nCtrl-C stops everything.\n", style="bold")
+
+
+def _check_ports(settings: Settings) -> None:
+    """Before anything is started, so that a second stack harms nothing of the first."""
+    from ingestion_assets.cli.errors import Failed
+    from ingestion_assets.cli.stack import taken
+
+    wanted = [("DAGSTER_PORT", settings.dagster_port, settings.dagster_host)]
+    if simulated(settings):
+        wanted.append(("SIMULATOR_PORT", settings.simulator_port, "127.0.0.1"))
+    for name, port, host in wanted:
+        if taken(port, host):
+            raise Failed(
+                f"{name}={port}: something else listens on {host}:{port} already. "
+                f"Stop it, or choose another port: {name}={port + 10} make run"
+            )
+
+
+@contextlib.contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """One stack for each state folder. The folder itself is what is locked, so no lock file is left behind."""
+    from ingestion_assets.cli.errors import Failed
+
+    state.mkdir(parents=True, exist_ok=True)
+    handle = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed(
+                f"another `ingest up` runs on INGEST_STATE_DIR={str(state)!r}: stop it with Ctrl-C where it "
+                "was started, or set INGEST_STATE_DIR and DATA_LAKE_PATH to other folders for a second one"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[signal.Signals]]:
+    """The signals that asked us to stop. Having a handler also undoes an inherited SIG_IGN: a shell that
+    starts us with `&` ignores SIGINT, our children would as well, and Dagster's processes could then not
+    be stopped by SIGTERM either."""
+    received: list[signal.Signals] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(signal.Signals(number))
+
+    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, note) for number in watched}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
