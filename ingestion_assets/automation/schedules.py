@@ -36,9 +36,9 @@ AT_WORK = [
 
 
 def at_work(instance: dg.DagsterInstance, cause: str) -> int:
-    """How many runs whose cause begins like this have not ended yet."""
+    """How many runs of this cause, or of a part of it (`run_on_start_1m`), have not ended yet."""
     runs = instance.get_runs(dg.RunsFilter(statuses=AT_WORK), limit=500)
-    return sum(run.tags.get(CAUSE, "").startswith(cause) for run in runs)
+    return sum(f"{run.tags.get(CAUSE, '')}_".startswith(f"{cause}_") for run in runs)
 
 
 def only(table: Table) -> dict[str, Any]:
@@ -179,9 +179,8 @@ def registry_requests(
         names = [s.id for s in followed(workbench(), table)]
         if not names:
             continue
-        found = tick(
-            instance, table, names, now, cause=f"{cause}_{timeframe}", run_key=f"{cause}:{now.isoformat()}"
-        )
+        part = f"{cause}_{timeframe}"
+        found = tick(instance, table, names, now, cause=part, run_key=f"{part}:{now.isoformat()}")
         if isinstance(found, dg.SkipReason):
             skipped = found
         else:
