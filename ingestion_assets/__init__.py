@@ -9,7 +9,10 @@ Dagster decides when, stores decide where. Where to find what:
     settings      the environment as one typed object
     sources/      in: one file per vendor and domain, fetch and normalise
     stores/       kept: the lake (Parquet) and the catalog (SQL: registry, gap ledger, alerts)
-    ingestion     what to fetch, fetching it, landing it; knows nothing of Dagster
+    ingestion/    what to fetch, fetching it, landing it, auditing it; knows nothing of Dagster
+    features/     thought: pure functions, tables in, columns out
+    workbench     lake, registry, ledger and vendors made from the settings; what works, works with it
+    seeds, logs   what is ingested from the start; log lines as JSON
     assets/ partitions checks alerts automation/ resources io_managers/    Dagster's own nouns
     simulator/    the offline world: vendors on loopback, deterministic, with scripted faults
     embedded      servers from wheels for one machine without Docker

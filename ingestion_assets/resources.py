@@ -6,6 +6,7 @@ import functools
 
 import dagster as dg
 
+from ingestion_assets import logs
 from ingestion_assets.settings import load_settings
 from ingestion_assets.workbench import Workbench
 
@@ -13,7 +14,9 @@ from ingestion_assets.workbench import Workbench
 @functools.cache
 def workbench() -> Workbench:
     """One per process, made when it is first needed: loading definitions opens nothing."""
-    bench = Workbench(load_settings())
+    settings = load_settings()
+    logs.configure(settings.log_level)
+    bench = Workbench(settings)
     bench.catalog.create()
     return bench
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib import metadata
 
 from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, unlanded
+from ingestion_assets.ingestion.progress import Progress
 from ingestion_assets.intervals import TIMEFRAMES, floor
 from ingestion_assets.registry import Series, check_id, parse_id, series_id
 from ingestion_assets.settings import Settings, load_settings
@@ -107,24 +107,16 @@ class Workbench:
         pieces = list(slices)
         for key, error in refused:
             yield unlanded(table, Fetched.refused(table, key, error), error)
-        left = Counter(piece.series.id for piece in pieces)
-        errors: dict[str, str] = {}
-        self.registry.start(left, run)
+        progress = Progress(self.registry, pieces, run)
+        progress.begin()
         try:
             with contextlib.closing(self.fetch(table, pieces, options)) as stream:
                 for fetched in stream:
                     landed = self.land(table, fetched, run=run, options=options)
-                    name = fetched.slice.series.id
-                    if landed.error is not None:
-                        errors.setdefault(name, f"{type(landed.error).__name__}: {landed.error}")
-                    left[name] -= 1
-                    if left[name] == 0:
-                        self.registry.finish(name, errors.get(name))
+                    progress.landed(landed)
                     yield landed
         except BaseException as error:
-            for name in +left:
-                cause = errors.get(name, f"interrupted: {type(error).__name__} {error}".strip())
-                self.registry.finish(name, cause)
+            progress.interrupted(error)
             raise
 
     def fetch(

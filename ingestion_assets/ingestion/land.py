@@ -20,7 +20,7 @@ from ingestion_assets.ingestion.plan import Options, Slice
 from ingestion_assets.intervals import Window, bars, holes, iso, month_window, subtract
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.gap_ledger import NO_TRADES, GapLedger, Hole
-from ingestion_assets.stores.lake import Lake, Merge
+from ingestion_assets.stores.lake import CorruptFile, Lake, Merge
 from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.tables import Table
 
@@ -147,7 +147,13 @@ def _merge(
 ) -> Merge:
     """Nothing to land and nothing to replace leaves everything untouched: no empty file is ever written."""
     if rows.num_rows or (replace and lake.footer(table, series, month) is not None):
-        return lake.merge(table, series, month, rows, notes=notes, replace=replace, known_now=now)
+        try:
+            return lake.merge(table, series, month, rows, notes=notes, replace=replace, known_now=now)
+        except CorruptFile:
+            # Only its times were read when this was planned, and they were whole; the rest of the month
+            # is missing from now on, and the next run fetches it.
+            lake.quarantine_file(table, series, month)
+            return lake.merge(table, series, month, rows, notes=notes, replace=replace, known_now=now)
     return _held(table, lake, series, month)
 
 
