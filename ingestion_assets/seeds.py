@@ -22,15 +22,19 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def fetched_as(timeframe: str) -> str:
+    """1h, 1d and 1w are made from 1m, so who wants them wants 1m to be fetched."""
+    return "1m" if timeframe in DERIVED else timeframe
+
+
 def seeds(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Timeframes by series id, as the environment says; what is shipped when it says nothing."""
     found: dict[str, list[str]] = {}
 
     def want(name: str, timeframe: str) -> None:
         frames = found.setdefault(name, [])
-        fetched = "1m" if timeframe in DERIVED else timeframe  # 1h, 1d and 1w are made from 1m
-        if fetched not in frames:
-            frames.append(fetched)
+        if fetched_as(timeframe) not in frames:
+            frames.append(fetched_as(timeframe))
 
     for market in settings.ingestion_markets:
         want(_name(market, settings.exchange_name), "1m")

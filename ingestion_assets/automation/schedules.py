@@ -23,8 +23,9 @@ from ingestion_assets.checks import followed
 from ingestion_assets.intervals import Window
 from ingestion_assets.partitions import keys_in, run_requests
 from ingestion_assets.resources import workbench
-from ingestion_assets.settings import MarketJob, Settings
-from ingestion_assets.tables import INGESTED, Table
+from ingestion_assets.seeds import fetched_as
+from ingestion_assets.settings import MarketJob, Settings, SettingsError
+from ingestion_assets.tables import DERIVED, INGESTED, Table
 
 LOOK_BACK = timedelta(hours=2)
 AT_WORK = [
@@ -85,7 +86,7 @@ def _status(running: bool) -> dg.DefaultScheduleStatus:
 
 def _hot(settings: Settings, table: Table, cron: str) -> dg.ScheduleDefinition:
     timeframe = table.name.removeprefix("ohlcv_")
-    taken = {job.series for job in settings.all_market_jobs if job.timeframe == timeframe}
+    taken = {job.series for job in settings.all_market_jobs if fetched_as(job.timeframe) == timeframe}
 
     @dg.schedule(
         name=f"hot_{timeframe}",
@@ -104,12 +105,19 @@ def _hot(settings: Settings, table: Table, cron: str) -> dg.ScheduleDefinition:
 
 
 def _market_jobs(
-    name: str, jobs: Sequence[MarketJob], settings: Settings, *, running: bool = True
+    name: str, variable: str, jobs: Sequence[MarketJob], settings: Settings, *, running: bool = True
 ) -> list[dg.ScheduleDefinition]:
-    """One schedule for each rhythm, timeframe and reach that the entries name."""
+    """One schedule for each rhythm, fetched timeframe and reach that the entries name."""
     groups: dict[tuple[str, str, int], list[MarketJob]] = defaultdict(list)
-    for job in jobs:
-        groups[job.cron, job.timeframe, job.window_minutes(settings.backfill_lookback_min)].append(job)
+    for number, job in enumerate(jobs, start=1):
+        timeframe = fetched_as(job.timeframe)
+        if timeframe not in INGESTED:
+            offered = ", ".join((*INGESTED, *DERIVED))
+            raise SettingsError(
+                f"{variable}: entry {number} ({job.series}): timeframe {timeframe!r} is not ingested: "
+                f"use one of {offered}"
+            )
+        groups[job.cron, timeframe, job.window_minutes(settings.backfill_lookback_min)].append(job)
     return [
         _market_schedule(f"{name}_{number}", cron, INGESTED[timeframe], minutes, members, settings, running)
         for number, ((cron, timeframe, minutes), members) in enumerate(
@@ -203,7 +211,9 @@ def _backfill_window(settings: Settings) -> list[dg.ScheduleDefinition]:
         for symbol in settings.backfill_symbols
         for timeframe in settings.backfill_timeframes
     ]
-    return _market_jobs("backfill_window", jobs, settings, running=settings.backfill_enabled)
+    return _market_jobs(
+        "backfill_window", "BACKFILL_TIMEFRAMES", jobs, settings, running=settings.backfill_enabled
+    )
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
@@ -211,8 +221,8 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     return [
         _hot(settings, INGESTED["1m"], settings.hot_cron),
         _hot(settings, INGESTED["5m"], settings.hot_5m_cron),
-        *_market_jobs("market_jobs", settings.market_jobs, settings),
-        *_market_jobs("market_ingest_jobs", settings.market_ingest_jobs, settings),
+        *_market_jobs("market_jobs", "MARKET_JOBS", settings.market_jobs, settings),
+        *_market_jobs("market_ingest_jobs", "MARKET_INGEST_JOBS", settings.market_ingest_jobs, settings),
         *_backfill_window(settings),
         _registry_execute(settings),
         dg.ScheduleDefinition(
