@@ -42,6 +42,19 @@ def parts_of(key: str) -> tuple[str, str]:
     return month, series
 
 
+def keys_of_run(context: dg.AssetExecutionContext) -> list[str]:
+    """The partition keys of a run; a range that is upside down has none, and must not pass for done."""
+    keys = [str(key) for key in context.partition_keys]
+    if not keys:
+        first, last = (context.run.tags.get(tag, "?") for tag in (RANGE_START, RANGE_END))
+        raise dg.Failure(
+            f"the partition range {first} … {last} is empty: its first month and series must not stand "
+            "behind its last ones in the asset's list of partitions",
+            allow_retries=False,
+        )
+    return keys
+
+
 def stretches(order: Sequence[str], wanted: Collection[str]) -> list[tuple[str, str]]:
     """First and last of each run of neighbours in `order` that are all wanted."""
     found: list[tuple[str, str]] = []

@@ -5,14 +5,15 @@ A week belongs to the month in which it opens, so its last days are read from th
 
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
+import pyarrow as pa
 
-from ingestion_assets.features.aggregates import aggregate
 from ingestion_assets.ingestion import Landed, Slice, land_computed
 from ingestion_assets.intervals import Window, floor, month_window
 from ingestion_assets.io_managers.lake import Harvest
-from ingestion_assets.partitions import MARKET, parts_of
+from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
 from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.tables import DERIVED, INGESTED, Table
@@ -48,7 +49,7 @@ def aggregates_asset(table: Table) -> dg.AssetsDefinition:
         description=table.text,
     )
     def aggregates(context: dg.AssetExecutionContext, workbench: WorkbenchResource) -> Harvest:
-        keys = [str(key) for key in context.partition_keys]
+        keys = keys_of_run(context)
         return Harvest(table, _aggregated(workbench.open(), table, keys, f"run:{context.run_id}"))
 
     return aggregates
@@ -62,18 +63,25 @@ def _aggregated(bench: Workbench, table: Table, keys: list[str], run: str) -> Ge
         window = month_window(month)
         series = known.get(name) or Series(name, table.domain, name.partition(".")[0], name)
         piece = Slice(series, month, window)
-        # A bar is made when its last minute is held, or when that minute is an hour overdue.
-        last = bench.lake.last_time(MINUTES, name)
-        held_until = last + MINUTES.grain if last else now - _WAIT_FOR_MINUTES
-        closed_until = floor(max(held_until, now - _WAIT_FOR_MINUTES), MINUTES.grain)
+        yield land_computed(
+            table,
+            piece,
+            partial(_bars, bench, table, name, window, now),
+            bench.lake,
+            run=run,
+            code_version=bench.code_version,
+        )
 
-        def compute(
-            window: Window = window, closed_until: datetime = closed_until, name: str = name
-        ) -> object:
-            span = Window(window.start, window.end + table.grain)
-            return aggregate(bench.lake.read(MINUTES, name, span), table, window, closed_until)
 
-        yield land_computed(table, piece, compute, bench.lake, run=run, code_version=bench.code_version)
+def _bars(bench: Workbench, table: Table, name: str, window: Window, now: datetime) -> pa.Table:
+    """A bar is made when its last minute is held, or when that minute is an hour overdue."""
+    from ingestion_assets.features.aggregates import aggregate  # polars takes a second to import
+
+    last = bench.lake.last_time(MINUTES, name)
+    held_until = last + MINUTES.grain if last else now - _WAIT_FOR_MINUTES
+    closed_until = floor(max(held_until, now - _WAIT_FOR_MINUTES), MINUTES.grain)
+    minutes = bench.lake.read(MINUTES, name, Window(window.start, window.end + table.grain))
+    return aggregate(minutes, table, window, closed_until)
 
 
 ASSETS = [aggregates_asset(table) for table in DERIVED.values()]
