@@ -7,9 +7,10 @@ import dagster as dg
 from pydantic import Field
 
 from ingestion_assets.ingestion import Landed, Options, Slice, summary
-from ingestion_assets.intervals import Window, intersect, month_window
+from ingestion_assets.intervals import Window, month_window
 from ingestion_assets.io_managers.lake import Harvest, failure, metadata_of, tell
-from ingestion_assets.partitions import MARKET, parts_of
+from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
+from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.tables import INGESTED, Table
 from ingestion_assets.workbench import Workbench
@@ -35,11 +36,21 @@ def slices_for(
         month, name = parts_of(key)
         if name in refused:
             bad.append((key, refused[name]))
-            continue
-        whole = month_window(month)
-        asked = intersect([whole], [Window(reach or whole.start, max(whole.end, now))])
-        slices += [Slice(series[name], month, window) for window in asked]
+        elif not series[name].rest:
+            bad.append((key, ValueError(_no_history(series[name]))))
+        else:
+            # A month beyond the reach is looked at and not fetched, so its figures are still true.
+            whole = month_window(month)
+            start = min(max(whole.start, reach or whole.start), whole.end)
+            slices.append(Slice(series[name], month, Window(start, whole.end)))
     return slices, bad
+
+
+def _no_history(series: Series) -> str:
+    return (
+        f"series {series.id!r} has the strategy {series.strategy.value}, which asks for no history: "
+        f"register it with {Strategy.FLATPACK_API.value} to fetch candles"
+    )
 
 
 def candles_asset(table: Table) -> dg.AssetsDefinition:
@@ -54,14 +65,7 @@ def candles_asset(table: Table) -> dg.AssetsDefinition:
     def candles(
         context: dg.AssetExecutionContext, config: IngestConfig, workbench: WorkbenchResource
     ) -> Iterator[dg.Output[Harvest]]:
-        keys = [str(key) for key in context.partition_keys]
-        if not keys:
-            raise dg.Failure(
-                "the partition range is empty: its first series must stand before its last one "
-                "in the asset's list of partitions",
-                allow_retries=False,
-            )
-        bench, now = workbench.open(), datetime.now(UTC)
+        keys, bench, now = keys_of_run(context), workbench.open(), datetime.now(UTC)
         options = Options(full_refresh=config.full_refresh, dry_run=config.dry_run, verify=config.verify)
         slices, refused = slices_for(bench, keys, config.lookback_minutes, now)
         landing = bench.ingest(table, slices, run=f"run:{context.run_id}", options=options, refused=refused)
