@@ -147,7 +147,8 @@ def _market_schedule(
     )
     def market_job(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         now = _time(context)
-        enabled = {s.id for s in workbench().registry.series(table.domain, enabled_only=True)}
+        series = workbench().registry.series(table.domain, enabled_only=True)
+        enabled = {s.id for s in series if s.rest}
         wanted = [n for n in names if n in enabled]
         return tick(
             context.instance,
