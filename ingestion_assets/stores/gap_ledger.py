@@ -250,7 +250,11 @@ def _settled(
     values = _values(gap)
     healed = values | {"was": gap.reason, "reason": HEALED, "checked_at": now, "closed_at": now}
     healed |= {"run": run, "next_try_at": None}
-    filled = subtract(intersect([gap.window], [examined]), still_open)
+    looked_at = intersect([gap.window], [examined])
+    filled = subtract(looked_at, still_open)
+    if gap.reason == MISSING and subtract(looked_at, subtract(still_open, told)):
+        # A long gap is worked on piece by piece: as long as that leads on, no try was vain.
+        values |= {"attempts": 0, "next_try_at": None}
     return [healed | {"start": w.start, "end": w.end} for w in filled] + [
         values | {"start": w.start, "end": w.end} for w in rest
     ]
