@@ -27,7 +27,6 @@ from ingestion_assets.stores.registry_table import process_alive
 from ingestion_assets.tables import INGESTED
 
 DEPLOYMENT = uuid.uuid4().hex  # one for each start of the code server
-HEALING_RUNS = 2
 FOLLOWED_AT_ONCE = 2_000
 
 
@@ -122,7 +121,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         bench, now = workbench(), datetime.now(UTC)
         due = bench.ledger.due(now, settings.heal_max_attempts)
         busy = at_work(context.instance, "healing")
-        if not due or busy >= HEALING_RUNS:
+        if not due or busy:  # a gap may be larger than what is at work of it: do not ask for that again
             return dg.SkipReason(f"{len(due)} gaps are due, {busy} healing runs are at work")
         if at_work(context.instance, "run_on_start"):
             return dg.SkipReason("the newest bars come first: the run at the start is still at work")
