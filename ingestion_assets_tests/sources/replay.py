@@ -100,8 +100,9 @@ class Replay:
             handler.close_connection = True
             return
         body = reply.bytes
-        handler.send_response(reply.status)
-        for name, value in {"Content-Type": reply.content_type, **reply.headers}.items():
+        handler.send_response_only(reply.status)
+        usual = {"Content-Type": reply.content_type, "Date": handler.date_time_string()}
+        for name, value in (usual | dict(reply.headers)).items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
