@@ -70,10 +70,12 @@ def freshness_result(bench: Workbench, table: Table, now: datetime) -> dg.AssetC
     """Late series, and venues most of whose series are late; alerts.py turns these into messages."""
     settle = timedelta(seconds=bench.settings.settle_seconds)
     limit = timedelta(minutes=bench.settings.freshness_minutes)
-    states = lateness(table, followed(bench, table), bench.lake, now, settle)
+    entries = bench.registry.entries(table.domain)
+    known_since = {entry.series.id: entry.created_at for entry in entries}
+    states = lateness(table, followed(bench, table), bench.lake, now, settle, known_since)
     late, venues = judge_lateness(states, limit)
     worst = max(states, key=lambda s: s.late_by, default=None)
-    errors = {e.series.id: e.error_message for e in bench.registry.entries(table.domain) if e.error_message}
+    errors = {entry.series.id: entry.error_message for entry in entries if entry.error_message}
     return dg.AssetCheckResult(
         check_name="fresh",
         asset_key=table.path.split("/"),

@@ -5,7 +5,7 @@ Asks no vendor. Findings go into the ledger, from which healing takes its work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -125,15 +125,28 @@ def _holes(table: Table, series: Series, lake: Lake, window: Window) -> tuple[li
 
 
 def lateness(
-    table: Table, many: Iterable[Series], lake: Lake, now: datetime, settle: timedelta
+    table: Table,
+    many: Iterable[Series],
+    lake: Lake,
+    now: datetime,
+    settle: timedelta,
+    known_since: Mapping[str, datetime] | None = None,
 ) -> list[Lateness]:
-    """By the time of the data, series by series; an old month's backfill changes nothing here."""
+    """By the time of the data, series by series; an old month's backfill changes nothing here.
+
+    A series without data is late from when it is known, not from its listing years ago.
+    """
     found = []
     for series in many:
         if series.delisted_at is not None and series.delisted_at <= now:
             continue
-        last = lake.last_time(table, series.id)
+        try:
+            last = lake.last_time(table, series.id)
+        except CorruptFile:  # as good as no file; the next run replaces it
+            last = None
         due = floor(now - settle, table.grain)
-        since = last + table.grain if last else (series.listed_at or due - timedelta(days=1))
+        known = (known_since or {}).get(series.id)
+        first = max(filter(None, (series.listed_at, known)), default=due - timedelta(days=1))
+        since = last + table.grain if last else first
         found.append(Lateness(series, last, max(timedelta(), due - since)))
     return found
