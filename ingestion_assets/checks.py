@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from ingestion_assets.ingestion.audit import Audit, Lateness, audit, lateness
-from ingestion_assets.intervals import Window, iso
+from ingestion_assets.intervals import Window, ceiling, iso
 from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.sources.errors import SourceError
@@ -227,7 +227,7 @@ def _reconcile_check(table: Table) -> dg.AssetChecksDefinition:
         for series in chosen:
             try:
                 count, bad = asyncio.run(reconcile(bench, table, series, config.bars, day))
-            except SourceError as error:
+            except (SourceError, CorruptFile) as error:
                 unreachable[series.id] = f"{type(error).__name__}: {error}"
                 continue
             compared += count
@@ -254,18 +254,19 @@ async def reconcile(
     bench: Workbench, table: Table, series: Series, count: int, choose: random.Random
 ) -> tuple[int, dict[str, str]]:
     """Compare some complete bars of one series with the venue's; how many, and which differ in what."""
-    months = bench.lake.months(table, series.id)
-    if not months:
-        return 0, {}
     last = bench.lake.last_time(table, series.id)
     first = bench.lake.first_time(table, series.id)
-    assert first is not None and last is not None, "a file without rows is never written"
-    steps = max(0, (last - first) // table.grain - count + 1)
-    start = first + table.grain * choose.randint(0, steps)
-    window = Window(start, start + table.grain * count)
-    ours = {row["time"]: row for row in bench.lake.read(table, series.id, window).to_pylist()}
+    if first is None or last is None:
+        return 0, {}
+    plain = candles(table.name.removeprefix("ohlcv_"), table.grain)
     async with bench.source(series.source) as source:
-        plain = candles(table.name.removeprefix("ohlcv_"), table.grain)
+        # What the venue no longer serves cannot be compared.
+        served = source.horizon(plain, await source.now()) or first
+        first = max(first, ceiling(served, table.grain))
+        steps = max(0, (last - first) // table.grain - count + 1)
+        start = first + table.grain * choose.randint(0, steps)
+        window = Window(start, start + table.grain * count)
+        ours = {row["time"]: row for row in bench.lake.read(table, series.id, window).to_pylist()}
         theirs = {row["time"]: row for row in (await source.page(series.symbol, plain, window)).to_pylist()}
     different = {}
     compared = 0
