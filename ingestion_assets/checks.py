@@ -7,6 +7,7 @@ is listed by series in their metadata.
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,7 +53,14 @@ def followed(bench: Workbench, table: Table) -> list[Series]:
     ]
 
 
-def gap_audits(bench: Workbench, table: Table, now: datetime, recent_months: int | None) -> list[Audit]:
+def gap_audits(
+    bench: Workbench,
+    table: Table,
+    now: datetime,
+    recent_months: int | None,
+    among: Collection[str] | None = None,
+) -> list[Audit]:
+    """Audits of the series that follow the table, or of those `among` them."""
     grace = timedelta(minutes=bench.settings.freshness_minutes)
     since = None
     if recent_months is not None:
@@ -63,6 +71,7 @@ def gap_audits(bench: Workbench, table: Table, now: datetime, recent_months: int
     return [
         audit(table, series, bench.lake, bench.ledger, now, grace=grace, since=since)
         for series in followed(bench, table)
+        if among is None or series.id in among
     ]
 
 

@@ -60,12 +60,13 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         _, refused = bench.adopt(typed, now)
         problems |= refused
         registered |= set(typed) - set(refused)
-        fresh = sorted(registered - set(partitions))
-        if fresh:
-            context.instance.add_dynamic_partitions("market", fresh)
-        if fresh:  # what they lack goes into the ledger, from which healing fetches their history
-            for table in INGESTED.values():
-                gap_audits(bench, table, now, None)
+        added = sorted(registered - set(partitions))
+        if added:
+            context.instance.add_dynamic_partitions("market", added)
+        fresh = {*added, *typed} - set(refused)
+        for table in INGESTED.values() if fresh else ():
+            # What they lack goes into the ledger, from which healing fetches their history.
+            gap_audits(bench, table, now, None, among=fresh)
         for name, error in problems.items():
             context.log.error(f"{name}: {type(error).__name__}: {error}")
         said = f"{len(registered)} series, {len(fresh)} new, {len(lost)} interrupted, {len(problems)} refused"
@@ -99,8 +100,8 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         before = dict(part.split("=", 1) for part in (context.cursor or "").split(";") if "=" in part)
         said, results = {}, []
         for table in INGESTED.values():
-            if not followed(workbench(), table):
-                continue
+            if not followed(workbench(), table) and table.name not in before:
+                continue  # never looked at; once it was, the last of its series leaving ends what was late
             result = freshness_result(workbench(), table, now)
             names = [*_names(result, "late"), *_names(result, "late_venues")]
             said[table.name] = f"{now:%Y%m%d%H}{now.minute // 10}:{','.join(names)}"
