@@ -126,8 +126,8 @@ def parse_id(text: str) -> tuple[str, str]:
 
 def _dashed(symbol: str) -> str:
     text = symbol.strip().upper()
-    pair, colon, _settle = text.partition(":")
-    dashed = pair.replace("/", "-")
+    pair, colon, settle = text.partition(":")
+    dashed = pair.replace("/", "-").replace("_", "-")
     if "-" not in dashed:
         quote = next((q for q in _QUOTES if dashed.endswith(q) and len(dashed) > len(q)), None)
         if quote is None:
@@ -135,4 +135,9 @@ def _dashed(symbol: str) -> str:
                 f"symbol {symbol!r} cannot be taken apart into base and quote: write it like BTC/USDT"
             )
         dashed = f"{dashed.removesuffix(quote)}-{quote}"
+    if colon and settle != dashed.rpartition("-")[2]:
+        raise ValueError(
+            f"symbol {symbol!r} settles in {settle or 'nothing'}: only spot pairs and perpetuals that settle "
+            "in their quote currency, like BTC/USDT:USDT, have an id"
+        )
     return f"{dashed}-PERP" if colon else dashed
