@@ -5,6 +5,7 @@ would forget that the partition was ever materialised. Hot runs are soon superse
 """
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -21,9 +22,11 @@ class HousekeepingConfig(dg.Config):
 
 
 def runs_to_keep(instance: dg.DagsterInstance) -> set[str]:
-    """Runs that made the latest materialisation of some partition of some asset."""
+    """Runs that made the latest materialisation of some asset or of some partition of it."""
     keep: set[str] = set()
     for key in instance.all_asset_keys():
+        newest = instance.get_latest_materialization_event(key)
+        keep |= {newest.run_id} if newest is not None else set()
         latest = instance.event_log_storage.get_latest_storage_id_by_partition(
             key, dg.DagsterEventType.ASSET_MATERIALIZATION
         )
@@ -48,6 +51,16 @@ def old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
         cursor = found[-1]
 
 
+def forget(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Its row, its events, what it printed; on SQLite its own file too, which Dagster leaves behind."""
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    own_file = getattr(instance.event_log_storage, "path_for_shard", None)
+    if own_file is not None:
+        for path in Path(own_file(run_id)).parent.glob(f"{run_id}.db*"):
+            path.unlink(missing_ok=True)
+
+
 @dg.op(description="Delete finished runs that nothing depends on any more, with their events.")
 def forget_old_runs(
     context: dg.OpExecutionContext, config: HousekeepingConfig, workbench: WorkbenchResource
@@ -58,7 +71,7 @@ def forget_old_runs(
     gone = [run_id for run_id in candidates if run_id not in keep]
     if not config.dry_run:
         for run_id in gone:
-            context.instance.delete_run(run_id)
+            forget(context.instance, run_id)
     context.log.info(
         f"{len(gone)} of {len(candidates)} runs older than {days} days "
         f"{'would be' if config.dry_run else 'are'} forgotten, {len(candidates) - len(gone)} stay"
