@@ -101,7 +101,7 @@ class AlertLog:
             if row["told"]:
                 over.append(notice)
             else:
-                self._keep(notice, firing=False, told=True)
+                self._drop(key)  # nobody was told that it began: there is nothing to take back
         for notices, firing in ((begun, True), (over, False)):
             for batch in [notices] if len(notices) > DIGEST_ABOVE else [[n] for n in notices]:
                 tell(batch[0] if len(batch) == 1 else digest(batch))
@@ -123,6 +123,10 @@ class AlertLog:
             changed = db.execute(ALERTS.update().where(ALERTS.c.key == notice.key).values(**values))
             if changed.rowcount == 0:
                 db.execute(ALERTS.insert().values(key=notice.key, **values))
+
+    def _drop(self, key: str) -> None:
+        with self.catalog.begin() as db:
+            db.execute(ALERTS.delete().where(ALERTS.c.key == key))
 
 
 def digest(notices: list[Notice]) -> Notice:
