@@ -5,6 +5,7 @@ one message, not one for each of its series. The state is in the catalog (stores
 webhook that is down for a while gets its messages later.
 """
 
+import logging
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from ingestion_assets.settings import load_settings
 from ingestion_assets.stores.alert_log import Alert, AlertLog, Notice
 
 TIMEOUT = 10
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # below, it writes whole addresses
 _SEVERITY = {dg.AssetCheckSeverity.WARN: "warning", dg.AssetCheckSeverity.ERROR: "error"}
 
 
