@@ -6,8 +6,9 @@ webhook that is down for a while gets its messages later.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -61,7 +62,20 @@ def alerts_of_check(key: str, evaluation: dg.AssetCheckEvaluation) -> list[Alert
     return found
 
 
-def alerts_of_runs(records: Iterable[dg.DagsterRun]) -> list[Alert]:
+def cause_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """What the first step that failed said, or what became of the run as a whole."""
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    for entry in instance.all_logs(run.run_id, of_type=kinds):
+        data = entry.dagster_event.event_specific_data if entry.dagster_event else None
+        given = getattr(data, "user_failure_data", None)
+        error = getattr(data, "error", None)
+        text = given.description if given else (error.cause or error).message if error else entry.user_message
+        if text:
+            return str(text).strip()[:500]
+    return "see the run"
+
+
+def alerts_of_runs(records: Iterable[dg.DagsterRun], cause: Callable[[dg.DagsterRun], str]) -> list[Alert]:
     """The newest finished run of each job, when it failed as a whole.
 
     Where only some series failed the run says so by a tag: those are told by freshness, one by one.
@@ -74,11 +88,7 @@ def alerts_of_runs(records: Iterable[dg.DagsterRun]) -> list[Alert]:
             f"run:{job}",
             "error",
             f"run of {job} failed",
-            {
-                "run_id": run.run_id,
-                "job": job,
-                "cause": run.tags.get("dagster/failure_description", "see the run"),
-            },
+            {"run_id": run.run_id, "job": job, "cause": cause(run)},
         )
         for job, run in newest.items()
         if run.status == dg.DagsterRunStatus.FAILURE and PARTIAL_FAILURE not in run.tags
@@ -122,7 +132,7 @@ def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             wrong += alerts_of_check(name, record.evaluation)
     finished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE])
     runs = context.instance.get_runs(finished, limit=200)
-    wrong += alerts_of_runs(runs)
+    wrong += alerts_of_runs(runs, partial(cause_of, context.instance))
     jobs = {run.job_name for run in runs}
 
     def watched(key: str) -> bool:
