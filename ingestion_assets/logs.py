@@ -2,7 +2,8 @@
 
 The messages about a series keep the names and fields of the older systems: symbol_execution_started,
 symbol_execution_completed and symbol_execution_failed with time, level, message, symbol, strategy,
-phase, records, kafka, redis, elapsed and, where it failed, error.
+phase, records, kafka, redis, elapsed and, where it failed, error. `slice_landed` tells of each month of a
+series: what was fetched, what was new, and up to when it is held now (cursor).
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ def configure(level: str) -> None:
         logger.propagate = False
 
 
+def log_line(message: str, *, level: int = logging.INFO, **fields: Any) -> None:
+    logging.getLogger(LOGGER).log(level, message, extra={FIELDS: fields})
+
+
 def symbol_execution(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """`started`, `completed` or `failed`, and what is known of it."""
-    logging.getLogger(LOGGER).log(level, f"symbol_execution_{event}", extra={FIELDS: fields})
+    log_line(f"symbol_execution_{event}", level=level, **fields)

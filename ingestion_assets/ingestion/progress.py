@@ -10,7 +10,8 @@ from typing import Any
 
 from ingestion_assets.ingestion.land import Landed
 from ingestion_assets.ingestion.plan import Slice
-from ingestion_assets.logs import symbol_execution
+from ingestion_assets.intervals import iso
+from ingestion_assets.logs import log_line, symbol_execution
 from ingestion_assets.registry import Series
 from ingestion_assets.stores.registry_table import Registry
 
@@ -35,6 +36,15 @@ class Progress:
     def landed(self, landed: Landed) -> None:
         name = landed.slice.series.id
         self._records[name] += landed.new + landed.changed
+        log_line(
+            "slice_landed",
+            symbol=name,
+            month=landed.slice.month,
+            fetched=landed.fetched,
+            inserted=landed.new + landed.changed,
+            requests=landed.requests,
+            cursor=iso(landed.last + landed.table.grain) if landed.last else None,
+        )
         if landed.error is not None:
             self._errors.setdefault(name, f"{type(landed.error).__name__}: {landed.error}")
         self._left[name] -= 1
