@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
+SQLITE_PATIENCE = 30.0  # seconds to wait for another writer
+
 
 class CatalogError(Exception):
     """The catalog cannot be used; the text says why and what may help."""
@@ -124,7 +126,7 @@ class Catalog:
         if self._url.drivername == "postgresql":
             self._url = self._url.set(drivername="postgresql+psycopg2")
         if self._url.drivername.startswith("sqlite"):
-            self._engine = sa.create_engine(self._url, connect_args={"timeout": 30})
+            self._engine = sa.create_engine(self._url, connect_args={"timeout": SQLITE_PATIENCE})
             sa.event.listen(self._engine, "connect", _sqlite_manners)
         else:
             self._engine = sa.create_engine(
@@ -211,4 +213,3 @@ def _sqlite_manners(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where Catalog.begin says, not at the first write
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA busy_timeout=30000")
