@@ -30,7 +30,9 @@ _TEMPORARY = ".tmp-"
 _CONFLICTS_BORNE = 20
 _REFUSALS = (
     "InvalidAccessKeyId",
+    "INVALID_ACCESS_KEY_ID",
     "SignatureDoesNotMatch",
+    "SIGNATURE_DOES_NOT_MATCH",
     "AccessDenied",
     "ACCESS_DENIED",
     "Forbidden",
