@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from ingestion_assets.embedded import Redis
 from ingestion_assets.settings import Settings
 from ingestion_assets_tests.servers import PostgresServer, S3Server, WebhookReceiver
+
+if TYPE_CHECKING:
+    from ingestion_assets_tests.market_world import MarketWorld
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -100,6 +104,32 @@ def webhook() -> Iterator[WebhookReceiver]:
     """A webhook to alert: `.url`, `.posts`, `.fail_next(n)`, `.wait_for(n)`."""
     with WebhookReceiver() as receiver:
         yield receiver
+
+
+@pytest.fixture(scope="session")
+def dagster_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty Dagster instance's folder, to be copied."""
+    from ingestion_assets_tests.market_world import empty_instance
+
+    folder = tmp_path_factory.mktemp("dagster")
+    empty_instance(folder)
+    return folder
+
+
+@pytest.fixture
+def world(tmp_path: Path, dagster_template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MarketWorld]:
+    """Lake, catalog, Dagster instance and simulated vendor of one test's own; see market_world.py."""
+    from ingestion_assets.simulator import Simulator
+    from ingestion_assets_tests.market_world import MarketWorld, copied_instance
+
+    limits = {"weight_limit": 10**7, "raw_limit": 10**7}
+    with (
+        Simulator(**limits) as simulator,
+        copied_instance(dagster_template, tmp_path / "dagster") as instance,
+    ):
+        made = MarketWorld(tmp_path, simulator, instance, monkeypatch)
+        yield made
+        made.forget_workbench()
 
 
 @pytest.fixture(scope="session")
