@@ -154,19 +154,23 @@ class Binance:
                     f"the page for {symbol} from {window.start:%Y-%m-%d %H:%M} "
                     "is not in rising order without repeats"
                 )
+            if len(opens) > fits:  # one that nobody asked for is the unfinished one, whatever its time says
+                raise MalformedAnswer(
+                    f"the page for {symbol} has {len(opens)} bars, more than the {fits} asked for"
+                )
             if len(opens) and opens[-1] >= end:
                 keep = int(np.searchsorted(opens, end))
                 columns = {name: values[:keep] for name, values in columns.items()}
             return normalise_klines(columns, table, self.settle, self.origin)
 
         # A window that holds a single page's worth of bars asks for no more than those.
-        fits = min(self.page_rows, (end - start) // (table.grain // timedelta(milliseconds=1)) + 1)
+        fits = max(1, min(self.page_rows, (end - start) // (table.grain // timedelta(milliseconds=1)) + 1))
         params = {
             "symbol": spelled(symbol),
             "interval": timeframe,
             "startTime": start,
             "endTime": end - 1,
-            "limit": max(1, fits),
+            "limit": fits,
         }
         return await self._get("/api/v3/klines", params, WEIGHT["klines"], parse, offload=fits > 100)
 
