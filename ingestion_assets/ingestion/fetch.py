@@ -224,6 +224,7 @@ class _Fetching:
     ) -> None:
         """Page by page from the start of a stretch to its end, whatever each page holds."""
         grain, cursor, stalls = self.table.grain, window.start, 0
+        closed = closed_until(self.table, now, source.settle)
         while cursor < window.end:
             rows = await source.page(series.symbol, self.table, Window(cursor, window.end))
             chunk.requests += 1
@@ -232,13 +233,20 @@ class _Fetching:
             if first != cursor:
                 following = await source.first_after(series.symbol, self.table, cursor)
                 chunk.requests += 1
+                later = first  # where there is one, nobody can say that nothing follows
+                if following is None and first is None and window.end < closed:
+                    later = await source.first_after(series.symbol, self.table, window.end)
+                    chunk.requests += 1
                 reached = min(following or window.end, window.end)
-                if following is not None and following < min(first or window.end, window.end):
+                left_out = later if following is None else following
+                if left_out is not None and (
+                    following is None or following < min(first or window.end, window.end)
+                ):
                     # The venue has bars that the page left out: that page is not to be trusted.
                     stalls += 1
                     if stalls > _STALLS_BORNE:
                         raise MalformedAnswer(
-                            f"{source.name} left out bars of {series.symbol} from {iso(following)} on "
+                            f"{source.name} left out bars of {series.symbol} from {iso(left_out)} on "
                             f"in {stalls} answers running, and gives them when asked singly"
                         )
                     continue
@@ -267,11 +275,11 @@ class _Fetching:
         """Why the venue has nothing there, in its own words where possible."""
         if following is not None:
             return Hole(window, NO_TRADES, f"{source.name} says its next bar opens {iso(following)}")
-        if window.end < closed_until(self.table, now, source.settle) - timedelta(days=1):
-            return Hole(window, NO_TRADES, f"{source.name} has no bar at or after {iso(window.start)}")
         market = await source.market(series.symbol)
         chunk.requests += 1
         if not market.trading:
             chunk.delisted_at = market.delisted_at
             return Hole(window, NOT_LISTED, f"{source.name} says that {series.symbol} is not trading")
-        return Hole(window, NO_TRADES, f"{source.name} has no bar at or after {iso(window.start)} yet")
+        recent = window.end >= closed_until(self.table, now, source.settle) - timedelta(days=1)
+        evidence = f"{source.name} has no bar at or after {iso(window.start)}{' yet' if recent else ''}"
+        return Hole(window, NO_TRADES, evidence)
