@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ingestion_assets import logs
 from ingestion_assets.cli import (
     backfill,
     demo,
@@ -26,7 +26,7 @@ from ingestion_assets.cli import (
 )
 
 _LEVELS = ("debug", "info", "warning", "error")
-_state: dict[str, str] = {"log_level": "warning"}
+_state: dict[str, str] = {"log_level": "critical"}
 
 app = typer.Typer(
     name="ingest",
@@ -63,21 +63,21 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
     log_level: Annotated[
-        str, typer.Option(help=f"{', '.join(_LEVELS)}; debug shows tracebacks too.", metavar="LEVEL")
-    ] = "warning",
+        str | None,
+        typer.Option(help=f"JSON log lines on stderr: {', '.join(_LEVELS)}. debug shows tracebacks too."),
+    ] = None,
 ) -> None:
-    level = log_level.lower()
-    if level not in _LEVELS:
+    level = (log_level or "critical").lower()
+    if log_level is not None and level not in _LEVELS:
         raise errors.BadInput(f"--log-level {log_level!r} is unknown: use one of {', '.join(_LEVELS)}")
     _state["log_level"] = level
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    # Without the option quiet: a command tells in its own words what went wrong.
+    logs.configure(level.upper())
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    _state["log_level"] = "warning"
+    _state["log_level"] = "critical"
     try:
         done: Any = app(None if arguments is None else list(arguments), standalone_mode=False)
     except KeyboardInterrupt:
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who read our output, `head` for one, has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 open until the interpreter ends
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 told in one line, or with its traceback when nobody foresaw it
         return _refused(error)
     return done if isinstance(done, int) else 0
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _DONE = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
 
-_REPOSITORIES = "{repositoriesOrError{__typename ... on RepositoryConnection{nodes{name location{name}}} ... on PythonError{message}}}"
+_REPOSITORIES = """{repositoriesOrError{__typename ... on PythonError{message}
+  ... on RepositoryConnection{nodes{name location{name}}}}}"""
 _ADD_PARTITION = """mutation($r:RepositorySelector!,$d:String!,$k:String!){
   addDynamicPartition(repositorySelector:$r,partitionsDefName:$d,partitionKey:$k){__typename
     ... on UnauthorizedError{message} ... on PythonError{message}}}"""
@@ -31,6 +32,9 @@ _STATE = """query($id:String!){partitionBackfillOrError(backfillId:$id){__typena
       numPartitionsTargeted numPartitionsInProgress numPartitionsMaterialized numPartitionsFailed}}}}}}"""
 _CANCEL = """mutation($id:String!){cancelPartitionBackfill(backfillId:$id){__typename
   ... on PythonError{message} ... on UnauthorizedError{message}}}"""
+_RUNNING = "{runsOrError(filter:{statuses:[STARTING,STARTED,CANCELING]},limit:200){... on Runs{results{id}}}}"
+_TERMINATE = """mutation($ids:[String!]!){
+  terminateRuns(runIds:$ids,terminatePolicy:SAFE_TERMINATE){__typename}}"""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class BackfillState:
 
 
 class DagsterApi:
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, timeout: float = 60) -> None:
+        self.url, self._timeout = url.rstrip("/"), timeout
         near = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
         # A proxy for the outside world does not know this machine's own servers.
         handlers = [urllib.request.ProxyHandler({})] if near else []
@@ -73,8 +77,8 @@ class DagsterApi:
     def require(self) -> None:
         if not self.answers():
             raise Failed(
-                f"no Dagster UI answers at {self.url}: start it with `make run`, name another one with --url, "
-                "or fetch in this process with --here"
+                f"no Dagster UI answers at {self.url}: start it with `make run`, name another one "
+                "with --url, or fetch in this process with --here"
             )
 
     def add_partitions(self, domain: str, names: list[str]) -> None:
@@ -129,6 +133,13 @@ class DagsterApi:
         if answer["__typename"] != "CancelBackfillSuccess":
             raise Failed(f"Dagster at {self.url} does not cancel backfill {backfill}: {_said(answer)}")
 
+    def runs_at_work(self) -> list[str]:
+        return [run["id"] for run in self._ask(_RUNNING, {})["runsOrError"].get("results", ())]
+
+    def terminate(self, runs: list[str]) -> None:
+        """Ask runs to end; those that a shell of its own executes cannot be asked."""
+        self._ask(_TERMINATE, {"ids": runs})
+
     def page(self, backfill: str) -> str:
         return f"{self.url}/runs/b/{backfill}"
 
@@ -146,7 +157,7 @@ class DagsterApi:
             {"Content-Type": "application/json"},
         )
         try:
-            with self._opener.open(request, timeout=60) as answer:
+            with self._opener.open(request, timeout=self._timeout) as answer:
                 document = json.load(answer)
         except urllib.error.HTTPError as error:
             said = error.read(300).decode("utf-8", "replace")
@@ -162,7 +173,8 @@ class DagsterApi:
 
 def ui_url(settings: Settings, url: str | None) -> str:
     if url is None:
-        return f"http://{'127.0.0.1' if settings.dagster_host == '0.0.0.0' else settings.dagster_host}:{settings.dagster_port}"  # noqa: S104
+        everywhere = settings.dagster_host in ("0.0.0.0", "::")  # noqa: S104 told apart, not listened on
+        return f"http://{'127.0.0.1' if everywhere else settings.dagster_host}:{settings.dagster_port}"
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         raise BadInput(f"--url {url!r} is no address: write it like http://127.0.0.1:3000")
     return url.rstrip("/")

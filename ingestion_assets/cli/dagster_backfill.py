@@ -22,7 +22,6 @@ from ingestion_assets.tables import ALL
 from ingestion_assets.workbench import Workbench
 
 POLL_SECONDS = 1.0
-_FAR = {"COMPLETED_SUCCESS": "done", "REQUESTED": "waiting for its runs"}
 
 
 @dataclass
@@ -103,7 +102,7 @@ def _follow(
     options: Options,
     quiet: bool,
 ) -> dict[str, BackfillState]:
-    """Looks at the lake for rows as they land; where rows are replaced or only compared, at Dagster's counts."""
+    """Looks at the lake for rows as they land; where none are added, at Dagster's counts."""
     by_rows = not (options.full_refresh or options.verify or options.dry_run)
     total = sum(p.expected for p in partitions) if by_rows else len(partitions)
     with bar("Backfilling", total, quiet=quiet) as shown:
@@ -171,11 +170,10 @@ def _close(
     if as_json:
         output.show_json(figures)
     elif not bad:
-        output.say(
-            f"{output.plural(figures['partitions'], 'partition')} done by {output.plural(figures['runs'], 'run')}, "
-            f"{output.number(figures['new_rows'])} new rows, {output.duration(figures['seconds'])}.",
-            style="green",
-        )
+        done = output.plural(figures["partitions"], "partition")
+        runs = output.plural(figures["runs"], "run")
+        rows, seconds = output.number(figures["new_rows"]), output.duration(figures["seconds"])
+        output.say(f"{done} done by {runs}, {rows} new rows, {seconds}.", style="green")
     if bad:
         lines = [f"  {name}: {cause}" for name, cause in causes.items()]
         pages = ", ".join(api.page(backfills[path]) for path in bad)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+_NO_EDGE = 5_000
 STATUS_STYLES = {"idle": "green", "running": "cyan", "error": "red", "disabled": "dim"}
 
 
@@ -19,7 +20,10 @@ STATUS_STYLES = {"idle": "green", "running": "cyan", "error": "red", "disabled":
 def _console(stderr: bool) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:  # a file or a pipe has no edge to wrap at
+        console.width = _NO_EDGE
+    return console
 
 
 def out() -> Console:
@@ -47,15 +51,16 @@ def table(
     rows: Iterable[Sequence[Any]],
     *,
     right: Iterable[str] = (),
+    wrap: Iterable[str] = (),
     footer: Sequence[Any] | None = None,
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """A table on stdout; a cell whose text is a key of `styles` is shown in that style."""
+    """A table on stdout. Long texts belong in `wrap` columns; a cell found in `styles` is shown so."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    right = set(right)
+    right, wrap = set(right), set(wrap)
     grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     grid.show_footer = footer is not None
     for number, name in enumerate(columns):
@@ -64,14 +69,13 @@ def table(
             name,
             justify="right" if name in right else "left",
             footer=Text(last),
-            overflow="fold",
-            no_wrap=name in right,
+            overflow="fold" if name in wrap else "ellipsis",
+            no_wrap=name not in wrap,
         )
     for row in rows:
         texts = [cell(value) for value in row]
         grid.add_row(*(Text(text, style=(styles or {}).get(text, "")) for text in texts))
-    console = out()
-    console.print(grid, soft_wrap=False, width=None if console.is_terminal else 200)
+    out().print(grid, soft_wrap=False)
 
 
 def cell(value: Any) -> str:
@@ -102,7 +106,7 @@ def duration(length: timedelta | float) -> str:
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     left = round(seconds)
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
         if count or parts:

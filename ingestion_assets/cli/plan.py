@@ -75,3 +75,6 @@ def show_plan(planned: Sequence[Planned]) -> None:
     )
     names = ("series", "timeframe", "from", "to", "months", "bars", "requests", "weight", "about")
     output.table("To be fetched", names, rows, right=names[4:], footer=footer if len(rows) > 1 else None)
+    for one in planned:
+        for text in one.foregone:
+            output.say(f"{one.work.series.id} {one.work.timeframe}: {text}")

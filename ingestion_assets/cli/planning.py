@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.cli.selection import Work
 from ingestion_assets.ingestion import Options, Plan, plan_slice, slices_of
-from ingestion_assets.intervals import Window, month_window, months
+from ingestion_assets.intervals import Window, bars, month_window, months
+from ingestion_assets.stores.gap_ledger import UNRECOVERABLE
 
 if TYPE_CHECKING:
     from ingestion_assets.sources.market import CandleSource
@@ -55,6 +56,17 @@ class Planned:
     def seconds(self) -> float:
         return self.pace.seconds(self.requests, self.weight)
 
+    @property
+    def foregone(self) -> list[str]:
+        """What is not to be had, and why; a listing date explains itself."""
+        by_reason: dict[str, int] = {}
+        for plan in self.slices:
+            for hole in plan.foregone:
+                if hole.reason == UNRECOVERABLE:
+                    lost = bars([hole.window], self.work.table.grain)
+                    by_reason[hole.evidence] = by_reason.get(hole.evidence, 0) + lost
+        return [f"{count:,} bars are not to be had: {why}" for why, count in by_reason.items()]
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "series": self.work.series.id,
@@ -68,6 +80,7 @@ class Planned:
             "requests": self.requests,
             "weight": self.weight,
             "eta_seconds": round(self.seconds, 1),
+            "foregone": self.foregone,
         }
 
 

@@ -12,9 +12,7 @@ import typer
 from ingestion_assets.cli.arguments import AsJson
 
 if TYPE_CHECKING:
-    from ingestion_assets.registry import Series
     from ingestion_assets.stores.registry_table import Entry
-    from ingestion_assets.workbench import Workbench
 
 app = typer.Typer(help="What is ingested: list it, add to it, switch it on and off.", no_args_is_help=True)
 
@@ -71,6 +69,7 @@ def show_all(as_json: AsJson = False) -> None:
             )
             for entry in entries
         ),
+        wrap=("message",),
         styles=output.STATUS_STYLES,
     )
 
@@ -90,6 +89,7 @@ def show(series: One, as_json: AsJson = False) -> None:
         None,
         ("field", "value"),
         ((name, " ".join(v) if isinstance(v, list) else v or None) for name, v in facts.items()),
+        wrap=("value",),
     )
 
 

@@ -40,7 +40,7 @@ class Given:
         for name in ("exchange", "symbol"):
             if not isinstance(fields.get(name), str) or not fields[name].strip():
                 raise BadInput(
-                    f"{name}: {fields.get(name)!r} is no name: write it like exchange: kraken, symbol: ETH/USD"
+                    f"{name}: {fields.get(name)!r} is no name: write exchange: kraken, symbol: ETH/USD"
                 )
         frames = fields.get("timeframes") or ["1m"]
         frames = frames.split(",") if isinstance(frames, str) else frames
@@ -62,7 +62,7 @@ class Given:
 
 
 def described(bench: Workbench, given: Given, now: datetime) -> Series:
-    """The series as the venue describes it and as it was asked for; refuses one that is registered already."""
+    """The series as the venue describes it and as it was asked for; one that is registered is refused."""
     from ingestion_assets.stores.registry_table import RegistryError
 
     if bench.registry.get(given.id) is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ingestion_assets.cli.errors import BadInput
 from ingestion_assets.intervals import Window, canonical_timeframe, iso, parse_moment
-from ingestion_assets.registry import Series, parse_id, series_id
+from ingestion_assets.registry import Series, Strategy, parse_id, series_id
 
 if TYPE_CHECKING:
     from ingestion_assets.tables import Table
@@ -40,8 +40,8 @@ def named(bench: Workbench, names: Sequence[str], everything: bool = False) -> l
     """The series that are named, or the enabled ones, or every one there is."""
     if names:
         ids = dict.fromkeys(canonical(name, bench) for name in names)
-        return [bench.registry.require(name).series for name in ids]
-    found = bench.registry.series("market", enabled_only=not everything)
+        return [_with_history(bench.registry.require(name).series) for name in ids]
+    found = [one for one in bench.registry.series("market", enabled_only=not everything) if one.rest]
     if not found:
         what = "registered" if everything or not bench.registry.series("market") else "enabled"
         raise BadInput(
@@ -104,9 +104,18 @@ def work(
                 f"--to {end} is not after {iso(begin)}, from where {series.id} is ingested: "
                 "give --from as well, or a later end"
             )
-        for name in wanted or series.timeframes:
-            found.append(Work(series, name, INGESTED[name], Window(begin, last)))
+        window = Window(begin, last)
+        found += [Work(series, name, INGESTED[name], window) for name in wanted or series.timeframes]
     return found
+
+
+def _with_history(series: Series) -> Series:
+    if not series.rest:
+        raise BadInput(
+            f"series {series.id!r} has the strategy {series.strategy.value}, which asks for no history: "
+            f"register it with {Strategy.FLATPACK_API.value} to fetch candles"
+        )
+    return series
 
 
 def tables_of(series: Series, wanted: Sequence[str]) -> list[tuple[str, Table]]:

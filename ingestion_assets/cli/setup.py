@@ -1,4 +1,4 @@
-"""`ingest setup`: everything that has to be there once before anything runs. Doing it again changes nothing."""
+"""`ingest setup`: what has to be there once before anything runs. Doing it again changes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from ingestion_assets.settings import Settings
 
-_SQLITE_FILES = ("history/runs.db", "history/index.db", "schedules/schedules.db")
+_SQLITE_FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
 
 def setup(

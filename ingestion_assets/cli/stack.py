@@ -80,6 +80,9 @@ class Stack:
         self.services.append(service)
         return service
 
+    def service(self, name: str) -> Service:
+        return next(service for service in self.services if service.name == name)
+
     def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
         """Until it is ready; a server that dies meanwhile, a signal or too long a wait ends it."""
         end = time.monotonic() + seconds

@@ -1,9 +1,10 @@
 """`ingest up`: the whole system on this machine, in the foreground.
 
-    redis       weight budgets shared by all processes      unless REDIS_URL names one
-    simulator   the offline world                           with PROFILE=simulator, unless BINANCE_URL is set
+    redis       weight budgets shared by all processes, unless REDIS_URL names one
+    simulator   the offline world, with PROFILE=simulator and unless BINANCE_URL is set
     code        our definitions, and every run, behind a socket
-    webserver   the UI                                      daemon: schedules, sensors, backfills, the run queue
+    webserver   the UI
+    daemon      schedules, sensors, backfills, the run queue
 
 One code server for both: a webserver and a daemon that load the definitions themselves cost twice the
 memory and twice the time.
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ingestion_assets.settings import Settings
 
 START_SECONDS = 240.0
-STOP_SECONDS = 8.0
+RUN_SECONDS, STOP_SECONDS = 4.0, 5.0  # for runs to be cancelled, then for servers to end
 _WATCH_SECONDS = 0.5
 
 
@@ -51,7 +52,7 @@ def up() -> None:
         if settings.redis_url is None:
             more["REDIS_URL"] = cleanup.enter_context(Redis()).url
         stack = Stack(state / "logs", environment.for_children(**more), home, signals)
-        cleanup.callback(_stop, stack)
+        cleanup.callback(_stop, stack, settings)
         output.say("Starting …")
         try:
             prepared = _start(stack, settings, folder)
@@ -127,14 +128,35 @@ def _prepare(stack: Stack) -> dict[str, Any]:
     return prepared
 
 
-def _stop(stack: Stack) -> None:
+def _stop(stack: Stack, settings: Settings) -> None:
     from ingestion_assets.cli import output
 
+    if any(service.name == "daemon" for service in stack.services):
+        _end_runs(stack, settings)
     killed = stack.stop(STOP_SECONDS)
     if killed:
-        output.say(
-            f"Killed, since they did not end within {STOP_SECONDS:g} s: {', '.join(killed)}.", style="yellow"
-        )
+        seconds = f"{STOP_SECONDS:g} s"
+        output.say(f"Killed, since they did not end within {seconds}: {', '.join(killed)}.", style="yellow")
+
+
+def _end_runs(stack: Stack, settings: Settings) -> None:
+    """Runs at work are cancelled while there is somebody to note it; queued ones wait for the next start."""
+    from ingestion_assets.cli import output
+    from ingestion_assets.cli.dagster_api import DagsterApi
+    from ingestion_assets.cli.errors import Failed
+
+    stack.service("daemon").signal_all(signal.SIGTERM)
+    api = DagsterApi(ui_address(settings), timeout=2)
+    end = time.monotonic() + RUN_SECONDS
+    try:
+        runs = api.runs_at_work()
+        if runs:
+            output.say(f"Cancelling {output.plural(len(runs), 'run')} …")
+            api.terminate(runs)
+        while time.monotonic() < end and api.runs_at_work():
+            time.sleep(0.2)
+    except Failed as error:
+        output.say(f"Runs at work could not be cancelled in time: {error}", style="yellow")
 
 
 def _watch(stack: Stack) -> None:
@@ -195,7 +217,7 @@ def _check_ports(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _alone(state: Path) -> Iterator[None]:
-    """One stack for each state folder. The folder itself is what is locked, so no lock file is left behind."""
+    """One stack for each state folder. The folder itself is locked, so no lock file is left behind."""
     from ingestion_assets.cli.errors import Failed
 
     state.mkdir(parents=True, exist_ok=True)
