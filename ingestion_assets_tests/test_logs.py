@@ -16,7 +16,7 @@ def formatted(caplog, write):
             write()
     finally:
         logger.removeHandler(caplog.handler)
-    return [json.loads(JsonLine().format(record)) for record in caplog.records[-1:]][0]
+    return json.loads(JsonLine().format(caplog.records[-1]))
 
 
 def test_a_failed_series_is_one_line_with_the_documented_names(caplog):
