@@ -50,7 +50,7 @@ def aggregates_asset(table: Table) -> dg.AssetsDefinition:
     )
     def aggregates(context: dg.AssetExecutionContext, workbench: WorkbenchResource) -> Harvest:
         keys = keys_of_run(context)
-        return Harvest(table, _aggregated(workbench.open(), table, keys, f"run:{context.run_id}"))
+        return Harvest(table, _aggregated(workbench.open(), table, keys, f"run:{context.run.run_id}"))
 
     return aggregates
 
