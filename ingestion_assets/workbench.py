@@ -107,7 +107,8 @@ class Workbench:
         pieces = list(slices)
         for key, error in refused:
             yield unlanded(table, Fetched.refused(table, key, error), error)
-        progress = Progress(self.registry, pieces, run)
+        dry = options is not None and options.dry_run
+        progress = Progress(None if dry else self.registry, pieces, run)
         progress.begin()
         try:
             with contextlib.closing(self.fetch(table, pieces, options)) as stream:
@@ -140,7 +141,7 @@ class Workbench:
         except (StoreError, CatalogError) as error:
             return unlanded(table, fetched, fetched.error or error)
         finally:
-            if fetched.delisted_at is not None:
+            if fetched.delisted_at is not None and not (options and options.dry_run):
                 self._note_delisting(fetched.slice.series.id, fetched.delisted_at)
 
     def adopt(self, ids: Iterable[str], now: datetime) -> tuple[dict[str, Series], dict[str, Exception]]:
@@ -151,7 +152,9 @@ class Workbench:
         for name in ids:
             try:
                 if name not in known:
-                    check_id(name)
+                    canonical = series_id(*parse_id(check_id(name)))
+                    if canonical != name:
+                        raise ValueError(f"series id {name!r} is an alias: name the partition {canonical}")
                     self.registry.add_missing([self.describe(name, now)])
                     known[name] = self.registry.require(name).series
                 found[name] = known[name]

@@ -19,9 +19,9 @@ PHASE = "rest"
 
 
 class Progress:
-    """Over one piece of work; a series is finished when the last of its slices is."""
+    """Over one piece of work; a series is finished with the last of its slices. A dry run has no registry."""
 
-    def __init__(self, registry: Registry, slices: Sequence[Slice], run: str) -> None:
+    def __init__(self, registry: Registry | None, slices: Sequence[Slice], run: str) -> None:
         self._registry, self._run, self._began = registry, run, time.monotonic()
         self._series: dict[str, Series] = {piece.series.id: piece.series for piece in slices}
         self._left = Counter(piece.series.id for piece in slices)
@@ -29,7 +29,8 @@ class Progress:
         self._errors: dict[str, str] = {}
 
     def begin(self) -> None:
-        self._registry.start(self._series, self._run)
+        if self._registry is not None:
+            self._registry.start(self._series, self._run)
         for series in self._series.values():
             symbol_execution("started", **self._about(series))
 
@@ -59,7 +60,8 @@ class Progress:
 
     def _finish(self, name: str) -> None:
         error = self._errors.get(name)
-        self._registry.finish(name, error)
+        if self._registry is not None:
+            self._registry.finish(name, error)
         about = self._about(self._series[name]) | {"records": self._records[name]}
         about["elapsed"] = round(time.monotonic() - self._began, 3)
         if error is None:
