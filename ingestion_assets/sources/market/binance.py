@@ -211,8 +211,8 @@ class Binance:
     async def _learn_rules(self, vendor_symbol: str) -> None:
         try:
             await self._exchange_info(vendor_symbol)
-        except NotFound:
-            return  # the page itself will say what is unknown; the documented limit stays in force
+        except (NotFound, VendorDown, MalformedAnswer):
+            return  # the pages themselves will say what is wrong; the documented limit stays in force
 
     def _learn_limits(self, limits: Any) -> None:
         for limit in limits:
