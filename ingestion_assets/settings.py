@@ -8,6 +8,7 @@ field and a remedy.
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -26,6 +27,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingestion_assets.intervals import TIMEFRAMES, canonical_timeframe
 from ingestion_assets.registry import series_id
+
+_MAY_HOLD_SECRETS = ("fsspec_storage_options", "exchange_urls")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -72,6 +75,12 @@ def check_cron(value: str) -> str:
     if len(value.split()) != 5 or not croniter.is_valid(value):
         raise ValueError(f"{value!r} is not a cron expression: use five fields like */5 * * * *")
     return value
+
+
+def check_web_address(value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no web address: write it like https://host or http://host:8080")
 
 
 class Settings(BaseSettings):
@@ -164,7 +173,12 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         if value.strip().startswith("["):
-            return json.loads(value)
+            try:
+                return json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"is not JSON ({error.msg} at character {error.pos}): write a list, or words with commas"
+                ) from None
         return tuple(word.strip() for word in value.split(",") if word.strip())
 
     @field_validator("backfill_timeframes")
@@ -227,10 +241,28 @@ class Settings(BaseSettings):
 
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(
                 f"{value!r} is no time zone: use an IANA name like UTC or Europe/London"
             ) from None
+        return value
+
+    @field_validator("binance_url", "binance_fallback_url", "aws_endpoint_url", "alert_webhook_url")
+    @classmethod
+    def _web_address(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text is not None:
+            check_web_address(text)
+        return value
+
+    @field_validator("exchange_urls")
+    @classmethod
+    def _web_addresses(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, url in value.items():
+            try:
+                check_web_address(url)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
         return value
 
     @model_validator(mode="after")
@@ -239,6 +271,11 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if value is None:
                 continue
+            if "@" in urlsplit(value).netloc:
+                raise ValueError(
+                    f"{name.upper()} holds credentials: put them in AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY, and write s3://bucket/path"
+                )
             scheme = urlsplit(value).scheme
             if scheme not in ("", "s3", "gs", "file"):
                 raise ValueError(
@@ -271,6 +308,17 @@ class Settings(BaseSettings):
         return (*self.market_jobs, *self.market_ingest_jobs)
 
 
+def _private(field: str) -> bool:
+    """Whether a field's value may hold a secret and is therefore never shown."""
+    known = Settings.model_fields.get(field.lower())
+    return known is None or "SecretStr" in str(known.annotation) or field.lower() in _MAY_HOLD_SECRETS
+
+
+def _shown(value: Any) -> str:
+    """The value, but for a user and password before a host."""
+    return re.sub(r"[^/@\s]*:[^/@\s]*@", "***@", str(value))[:120]
+
+
 def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
@@ -278,7 +326,7 @@ def load_settings(**overrides: Any) -> Settings:
         lines = []
         for e in error.errors():
             name = ".".join(str(part) for part in e["loc"]).upper()
-            given = "" if "Secret" in str(e.get("ctx", "")) or not name else f"={str(e['input'])[:120]!r}"
+            given = "" if not name or _private(str(e["loc"][0])) else f"={_shown(e['input'])!r}"
             lines.append(
                 f"{name}{given}: {e['msg'].removeprefix('Value error, ')}"
                 if name
