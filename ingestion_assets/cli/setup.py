@@ -65,7 +65,7 @@ def prepare(settings: Settings) -> list[str]:
     state.mkdir(parents=True, exist_ok=True)
     Catalog(settings.catalog_url).create()
     home = environment.dagster_home()
-    if not _has_sqlite_tables(home, state):
+    if not has_tables(home, state):
         with environment.instance() as instance:  # one process first, so that no two race to make the tables
             instance.get_runs(limit=1)
             instance.get_dynamic_partitions("market")
@@ -74,17 +74,17 @@ def prepare(settings: Settings) -> list[str]:
     return made
 
 
-def _has_sqlite_tables(home: Path, state: Path) -> bool:
+def has_tables(home: Path, state: Path) -> bool:
     """Known without loading Dagster, for it takes seconds."""
     import yaml
 
     config: Any = yaml.safe_load((home / "dagster.yaml").read_text()) or {}
     if "sqlite" not in config.get("storage", {}):
         return False
-    return all(_has_tables(state / name) for name in _SQLITE_FILES)
+    return all(_has_revision(state / name) for name in _SQLITE_FILES)
 
 
-def _has_tables(path: Path) -> bool:
+def _has_revision(path: Path) -> bool:
     import contextlib
     import sqlite3
 

@@ -75,6 +75,7 @@ def ui_address(settings: Settings) -> str:
 
 def _start(stack: Stack, settings: Settings, folder: Path) -> dict[str, Any]:
     from ingestion_assets.cli.dagster_api import DagsterApi
+    from ingestion_assets.cli.setup import has_tables
     from ingestion_assets.cli.stack import unix_listening
     from ingestion_assets.embedded import listening
 
@@ -86,8 +87,10 @@ def _start(stack: Stack, settings: Settings, folder: Path) -> dict[str, Any]:
         stack.wait_until(lambda: listening(port), "the simulator", START_SECONDS)
     socket = folder / "code.sock"
     module = "ingestion_assets.definitions"
+    # Dagster's tables are made by one process: two would race.
+    prepared = None if has_tables(stack.cwd, settings.ingest_state_dir.expanduser()) else _prepare(stack)
     stack.start("code", [*python, "dagster", "api", "grpc", "-m", module, "--socket", str(socket)])
-    prepared = _prepare(stack)
+    prepared = prepared or _prepare(stack)
     stack.wait_until(lambda: unix_listening(socket), "the code server", START_SECONDS)
     server = {"socket": str(socket), "location_name": "ingestion_assets"}
     workspace = folder / "workspace.yaml"
