@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ingestion_assets.settings import Settings
 
-_SERVER = "dagster/grpc_info"
+_SERVER = ".dagster/grpc_info"  # where the run was launched; Dagster hides such tags in the UI
 _LOST = "Its server is gone: the stack was killed, or the machine went down, while it ran."
 
 

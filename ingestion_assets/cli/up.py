@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ingestion_assets.settings import Settings
 
 START_SECONDS = 240.0
-RUN_SECONDS, STOP_SECONDS = 4.0, 5.0  # for runs to be cancelled, then for servers to end
+RUN_SECONDS, STOP_SECONDS = 3.5, 4.5  # for runs to be cancelled, then for servers to end
 _WATCH_SECONDS = 0.5
 
 
