@@ -117,19 +117,25 @@ def dagster_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(tmp_path: Path, dagster_template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MarketWorld]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MarketWorld]:
     """Lake, catalog, Dagster instance and simulated vendor of one test's own; see market_world.py."""
-    from ingestion_assets.simulator import Simulator
-    from ingestion_assets_tests.market_world import MarketWorld, copied_instance
+    import dagster
 
-    limits = {"weight_limit": 10**7, "raw_limit": 10**7}
-    with (
-        Simulator(**limits) as simulator,
-        copied_instance(dagster_template, tmp_path / "dagster") as instance,
-    ):
-        made = MarketWorld(tmp_path, simulator, instance, monkeypatch)
-        yield made
-        made.forget_workbench()
+    from ingestion_assets_tests.market_world import market_world
+
+    with dagster.DagsterInstance.ephemeral(str(tmp_path)) as instance:
+        yield from market_world(tmp_path, instance, monkeypatch)
+
+
+@pytest.fixture
+def world_on_disk(
+    tmp_path: Path, dagster_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MarketWorld]:
+    """The same with Dagster's storage in files, as on one machine; a run costs half a second more."""
+    from ingestion_assets_tests.market_world import copied_instance, market_world
+
+    with copied_instance(dagster_template, tmp_path / "dagster") as instance:
+        yield from market_world(tmp_path, instance, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """One test's whole world: the simulator as vendor, a lake, a catalog, a Dagster instance. Nothing is faked.
 
-The instance is a copy of an empty one, for making its tables takes seconds; definitions are the real ones.
+Dagster's storage is SQLite in memory, or in files for the tests that need these; those are a copy of
+empty ones, for making their tables takes seconds. Definitions are the real ones.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -201,6 +202,15 @@ class MarketWorld:
     def told(self, run: dg.ExecuteInProcessResult) -> str:
         """Everything that was written down about a run."""
         return "\n".join(str(entry) for entry in self.instance.all_logs(run.run_id))
+
+
+def market_world(
+    folder: Path, instance: dg.DagsterInstance, patch: pytest.MonkeyPatch
+) -> Iterator[MarketWorld]:
+    with Simulator(weight_limit=10**7, raw_limit=10**7) as simulator:
+        world = MarketWorld(folder, simulator, instance, patch)
+        yield world
+        world.forget_workbench()
 
 
 def empty_instance(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Ranges: exactly the keys that are meant, each once, as Dagster itself resolves them."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 import dagster as dg
 import pytest
@@ -29,10 +30,8 @@ MONTHS = ["2023-11", "2023-12", "2024-01", "2024-02", "2024-04"]
 
 
 @pytest.fixture(scope="module")
-def instance(dagster_template, tmp_path_factory):
-    from ingestion_assets_tests.market_world import copied_instance
-
-    with copied_instance(dagster_template, tmp_path_factory.mktemp("ranges") / "dagster") as made:
+def instance():
+    with dg.DagsterInstance.ephemeral() as made:
         made.add_dynamic_partitions("market", SERIES)
         yield made
 
@@ -57,7 +56,7 @@ def test_stretches_are_runs_of_neighbours_that_are_wanted(order, wanted):
     found = stretches(order, wanted)
     inside = [order[order.index(first) : order.index(last) + 1] for first, last in found]
     assert [name for part in inside for name in part] == [name for name in order if name in wanted]
-    for (_, last), (first, _) in zip(found, found[1:], strict=False):
+    for (_, last), (first, _) in pairwise(found):
         assert order.index(first) > order.index(last) + 1, "two stretches that touch are one"
 
 
@@ -66,7 +65,8 @@ def test_a_series_that_is_no_partition_is_left_out():
 
 
 def test_a_series_in_between_splits_the_range_and_a_month_in_between_too():
-    keys = [key_of(m, n) for m in ("2024-01", "2024-02", "2024-04") for n in (SERIES[0], SERIES[1], SERIES[3])]
+    names = SERIES[0], SERIES[1], SERIES[3]
+    keys = [key_of(month, name) for month in ("2024-01", "2024-02", "2024-04") for name in names]
     assert rectangles(keys, SERIES) == [
         (f"2024-01|{SERIES[0]}", f"2024-02|{SERIES[1]}"),
         (f"2024-01|{SERIES[3]}", f"2024-02|{SERIES[3]}"),
