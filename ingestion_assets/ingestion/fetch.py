@@ -11,6 +11,7 @@ at an answer's ends, by telling where its next bar opens when asked for that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import queue
 import threading
@@ -25,7 +26,7 @@ import pyarrow as pa
 from ingestion_assets.ingestion.plan import Options, Plan, Slice, closed_until, plan_slice
 from ingestion_assets.intervals import Window, holes, iso, moment_of, month_window, split
 from ingestion_assets.registry import Series
-from ingestion_assets.sources.errors import MalformedAnswer, SourceError
+from ingestion_assets.sources.errors import MalformedAnswer
 from ingestion_assets.sources.market import CandleSource
 from ingestion_assets.stores.gap_ledger import NO_TRADES, NOT_LISTED, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake
@@ -100,6 +101,7 @@ class _Fetching:
         self.open_source, self.options, self.slots = open_source, options, slots
         self._done: queue.SimpleQueue[Fetched | BaseException | None] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
+        self._main: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(_UNTAKEN)
         self._chunks_per_slice = max(1, math.ceil(slots / max(1, len(slices))))
 
@@ -124,12 +126,14 @@ class _Fetching:
                 return
 
     def _cancel(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
+        """Ends the work and what it awaits; not the tidying up that comes after it."""
+        if self._main is not None:
+            self._main.cancel()
 
     def _work(self) -> None:
         try:
-            self._loop.run_until_complete(self._all())
+            self._main = self._loop.create_task(self._all())
+            self._loop.run_until_complete(self._main)
         except asyncio.CancelledError:
             pass
         except BaseException as error:  # noqa: BLE001 handed to the thread that waits for it
@@ -149,13 +153,15 @@ class _Fetching:
 
     async def _venue(self, name: str, pieces: list[Slice]) -> None:
         """All slices of one venue; when the venue itself cannot be used, each of them fails with that."""
-        try:
-            async with self.open_source(name) as source:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                source = await stack.enter_async_context(self.open_source(name))
                 now = await source.now()
-                await self._by_series(source, now, pieces)
-        except (SourceError, ValueError) as error:
-            for piece in pieces:
-                await self._emit(Fetched.nothing(self.table, piece, error))
+            except Exception as error:  # noqa: BLE001 told as the failure of every slice
+                for piece in pieces:
+                    await self._emit(Fetched.nothing(self.table, piece, error))
+                return
+            await self._by_series(source, now, pieces)
 
     async def _by_series(self, source: CandleSource, now: datetime, pieces: list[Slice]) -> None:
         waiting: dict[str, deque[Slice]] = defaultdict(deque)
@@ -178,7 +184,10 @@ class _Fetching:
                 await self._emit(Fetched.nothing(self.table, piece, failed[0]))
                 continue
             await self._room.acquire()
-            result = await self._slice(source, now, piece)
+            try:
+                result = await self._slice(source, now, piece)
+            except Exception as error:  # noqa: BLE001 told as this slice's failure; other series go on
+                result = Fetched.nothing(self.table, piece, error)
             if result.error is not None:
                 failed.append(result.error)
             self._done.put(result)
@@ -189,12 +198,9 @@ class _Fetching:
 
     async def _slice(self, source: CandleSource, now: datetime, piece: Slice) -> Fetched:
         started = time.monotonic()
-        try:
-            plan = await asyncio.get_running_loop().run_in_executor(
-                None, plan_slice, self.table, piece, self.lake, self.ledger, source, now, self.options
-            )
-        except Exception as error:  # noqa: BLE001 a lake or catalog that fails is this slice's failure, and told
-            return Fetched.nothing(self.table, piece, error)
+        plan = await asyncio.get_running_loop().run_in_executor(
+            None, plan_slice, self.table, piece, self.lake, self.ledger, source, now, self.options
+        )
         page = self.table.grain * source.page_rows
         stretches = [part for w in plan.missing for part in split(w, self._chunks_per_slice, page)]
         chunks = [_Chunk() for _ in stretches]
@@ -211,7 +217,7 @@ class _Fetching:
             slice=piece,
             plan=plan,
             rows=pa.concat_tables(tables) if tables else self.table.schema.empty_table(),
-            holes=[hole for chunk in chunks for hole in chunk.holes],
+            holes=_joined(hole for chunk in chunks for hole in chunk.holes),
             error=failure,
             requests=sum(chunk.requests for chunk in chunks),
             seconds=time.monotonic() - started,
@@ -283,3 +289,16 @@ class _Fetching:
         recent = window.end >= closed_until(self.table, now, source.settle) - timedelta(days=1)
         evidence = f"{source.name} has no bar at or after {iso(window.start)}{' yet' if recent else ''}"
         return Hole(window, NO_TRADES, evidence)
+
+
+def _joined(holes: Iterable[Hole]) -> list[Hole]:
+    """What was asked about in parts and answered with the same words is one hole."""
+    joined: list[Hole] = []
+    for hole in holes:
+        last = joined[-1] if joined else None
+        same = last is not None and (last.reason, last.evidence) == (hole.reason, hole.evidence)
+        if last is not None and same and last.window.end == hole.window.start:
+            joined[-1] = Hole(Window(last.window.start, hole.window.end), hole.reason, hole.evidence)
+        else:
+            joined.append(hole)
+    return joined

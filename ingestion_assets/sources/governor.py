@@ -8,13 +8,17 @@ The window is the vendor's: it starts at whole multiples of its length on the ve
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from ingestion_assets.sources.errors import Banned
+
+log = logging.getLogger(__name__)
 
 LONGEST_WAIT = 120.0  # seconds; who is asked to wait longer is told so instead
 
@@ -95,20 +99,51 @@ class RedisCounter:
         self._redis = Redis.from_url(url)
         self._spend = self._redis.register_script(self._SPEND)
         self._raise = self._redis.register_script(self._RAISE)
+        self._alone: LocalCounter | None = None
 
     async def spend(self, window: str, weight: int, limit: int, seconds: int) -> bool:
-        return bool(await self._spend(keys=[f"governor:{window}"], args=[weight, limit, seconds * 2]))
+        arguments = [weight, limit, seconds * 2]
+        return bool(
+            await self._shared(
+                lambda: self._spend(keys=[f"governor:{window}"], args=arguments),
+                lambda alone: alone.spend(window, weight, limit, seconds),
+            )
+        )
 
     async def at_least(self, window: str, used: int, seconds: int) -> None:
-        await self._raise(keys=[f"governor:{window}"], args=[used, seconds * 2])
+        await self._shared(
+            lambda: self._raise(keys=[f"governor:{window}"], args=[used, seconds * 2]),
+            lambda alone: alone.at_least(window, used, seconds),
+        )
 
     async def shut(self, host: str, until: float) -> None:
-        seconds = math.ceil(until - time.time())
-        if seconds > 0:
-            await self._redis.set(f"governor:{host}:shut", until, ex=seconds)
+        seconds = max(1, math.ceil(until - time.time()))
+        await self._shared(
+            lambda: self._redis.set(f"governor:{host}:shut", until, ex=seconds),
+            lambda alone: alone.shut(host, until),
+        )
 
     async def shut_until(self, host: str) -> float:
-        return float(await self._redis.get(f"governor:{host}:shut") or 0.0)
+        until = await self._shared(
+            lambda: self._redis.get(f"governor:{host}:shut"), lambda alone: alone.shut_until(host)
+        )
+        return float(until or 0.0)
+
+    async def _shared(
+        self, shared: Callable[[], Awaitable[Any]], own: Callable[[LocalCounter], Awaitable[Any]]
+    ) -> Any:
+        """With Redis while it answers; from then on alone, with the vendor's used-weight header as guard."""
+        from redis.exceptions import RedisError
+
+        if self._alone is None:
+            try:
+                return await shared()
+            except (RedisError, OSError) as error:
+                log.warning(
+                    "REDIS_URL: no answer (%s); this process paces itself alone", type(error).__name__
+                )
+                self._alone = LocalCounter()
+        return await own(self._alone)
 
     async def close(self) -> None:
         await self._redis.aclose()
