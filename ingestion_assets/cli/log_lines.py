@@ -44,12 +44,12 @@ class LogLines:
             said = json.loads(line)
         except ValueError:
             return "", ""
-        series = str(said.get("symbol") or said.get("message"))
-        if said.get("records") and not said.get("error"):
+        series, cause = said.get("symbol"), said.get("error") or said.get("message")
+        if series and said.get("records") and not said.get("error"):
             rows[series] = rows.get(series, 0) + int(said["records"])
         if said.get("level") in ("WARNING", "ERROR", "CRITICAL"):
-            cause = str(said.get("error") or said.get("message"))
-            return f"{series}: {cause}", "yellow" if said["level"] == "WARNING" else "red"
+            text = f"{series}: {cause}" if series else str(said.get("message"))
+            return text, "yellow" if said["level"] == "WARNING" else "red"
         return "", ""
 
     def _is_news(self, text: str) -> bool:
