@@ -93,12 +93,18 @@ class RedisCounter:
     if used < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
     """
 
+    _SHUT = """
+    local shut = tonumber(redis.call('GET', KEYS[1]) or '0')
+    if shut < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
+    """
+
     def __init__(self, url: str) -> None:
         from redis.asyncio import Redis
 
         self._redis = Redis.from_url(url)
         self._spend = self._redis.register_script(self._SPEND)
         self._raise = self._redis.register_script(self._RAISE)
+        self._shut = self._redis.register_script(self._SHUT)
         self._alone: LocalCounter | None = None
 
     async def spend(self, window: str, weight: int, limit: int, seconds: int) -> bool:
@@ -119,7 +125,7 @@ class RedisCounter:
     async def shut(self, host: str, until: float) -> None:
         seconds = max(1, math.ceil(until - time.time()))
         await self._shared(
-            lambda: self._redis.set(f"governor:{host}:shut", until, ex=seconds),
+            lambda: self._shut(keys=[f"governor:{host}:shut"], args=[until, seconds]),
             lambda alone: alone.shut(host, until),
         )
 
