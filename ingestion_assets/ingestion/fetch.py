@@ -155,7 +155,9 @@ class _Fetching:
         """All slices of one venue; when the venue itself cannot be used, each of them fails with that."""
         async with contextlib.AsyncExitStack() as stack:
             try:
-                source = await stack.enter_async_context(self.open_source(name))
+                # Beside the loop: what has to be imported for it may take seconds.
+                opening = asyncio.get_running_loop().run_in_executor(None, self.open_source, name)
+                source = await stack.enter_async_context(await opening)
                 now = await source.now()
             except Exception as error:  # noqa: BLE001 told as the failure of every slice
                 for piece in pieces:
