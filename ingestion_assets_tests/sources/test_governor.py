@@ -169,6 +169,9 @@ def test_a_host_shut_by_one_is_shut_for_all(redis_url):
         await Governor("h", LONG, one).shut(3_600)
         with pytest.raises(Banned):
             await Governor("h", LONG, other).admit(1)
+        await Governor("h", LONG, other).shut(1)  # a shorter word does not open it
+        with pytest.raises(Banned):
+            await Governor("h", LONG, one).admit(1)
         await Governor("another", LONG, other).admit(1)
         await one.close()
         await other.close()
@@ -195,3 +198,20 @@ def test_the_vendors_count_reaches_the_others_and_everything_expires(redis_url):
         keys = client.keys("*")
         assert len(keys) == 2
         assert all(client.ttl(key) > 0 for key in keys)
+
+
+def test_without_an_answer_from_redis_a_process_paces_itself_alone(caplog):
+    async def main():
+        counter = RedisCounter("redis://127.0.0.1:1")
+        governor = Governor("h", LONG, counter)
+        assert await admitted(governor, 60)
+        assert not await admitted(governor, 60)
+        await governor.learn_used(await governor.admit(1), 99)
+        assert not await admitted(governor, 2)
+        await governor.shut(3_600)
+        with pytest.raises(Banned):
+            await governor.admit(1)
+        await counter.close()
+
+    asyncio.run(main())
+    assert [record.message for record in caplog.records if "paces itself alone" in record.message] != []
