@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
+from ingestion_assets.tables.arrays import numbers
+
 TIME = pa.timestamp("us", tz="UTC")
 NAME = pa.dictionary(pa.int32(), pa.string())
 
@@ -78,14 +80,17 @@ class Table:
 
     def keys(self, rows: pa.Table) -> np.ndarray:
         """The key column as int64 microseconds."""
-        return rows.column(self.key).combine_chunks().view(pa.int64()).to_numpy(zero_copy_only=False)
+        return numbers(rows.column(self.key))
 
     def conform(self, rows: pa.Table) -> pa.Table:
         """The rows in this table's column order and types; an optional column not given is null."""
+        if rows.schema == self.schema:
+            return rows
+        given = dict(zip(rows.column_names, rows.columns, strict=True))
         arrays = []
         for field in self.schema:
-            if field.name in rows.column_names:
-                column = rows.column(field.name)
+            column = given.get(field.name)
+            if column is not None:
                 arrays.append(column if column.type == field.type else column.cast(field.type))
             elif field.nullable:
                 arrays.append(pa.nulls(rows.num_rows, field.type))
@@ -103,7 +108,7 @@ class Table:
                 reason[broken & (reason < 0)] = number
         bad = reason >= 0
         if not bad.any():
-            return rows, rows.slice(0, 0).append_column("broken_promise", pa.array([], pa.string()))
+            return rows, rows.slice(0, 0).append_column("broken_promise", pa.nulls(0, pa.string()))
         texts = pa.array([promises[n].text for n in reason[bad]], pa.string())
         return rows.filter(pa.array(~bad)), rows.filter(pa.array(bad)).append_column("broken_promise", texts)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
+from ingestion_assets.tables.arrays import numbers
 from ingestion_assets.tables.contract import NAME, TIME, Column, Promise, Table
 
 TIME_COLUMN = Column("time", TIME, "when the bar opens (UTC)")
@@ -30,7 +31,7 @@ PROVENANCE = (
 
 
 def _values(rows: pa.Table, name: str) -> np.ndarray:
-    return rows.column(name).to_numpy()
+    return numbers(rows.column(name))
 
 
 def _not(condition: Callable[[pa.Table], np.ndarray]) -> Callable[[pa.Table], np.ndarray]:
@@ -47,7 +48,7 @@ def _optional(
         column = rows.column(name)
         if column.null_count == rows.num_rows:
             return np.zeros(rows.num_rows, dtype=bool)
-        fine = condition(column.to_numpy(), rows)
+        fine = condition(numbers(column), rows)
         return ~fine if column.null_count == 0 else ~fine & column.is_valid().to_numpy()
 
     return broken
@@ -58,7 +59,7 @@ def _on_grid(grain: timedelta) -> Callable[[pa.Table], np.ndarray]:
     origin = 4 * 86_400_000_000 if grain == timedelta(weeks=1) else 0
 
     def broken(rows: pa.Table) -> np.ndarray:
-        opens = rows.column("time").combine_chunks().view(pa.int64()).to_numpy(zero_copy_only=False)
+        opens = numbers(rows.column("time"))
         return (opens - origin) % step != 0
 
     return broken
