@@ -40,6 +40,15 @@ class Market:
     timeframes: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Pages:
+    """What one or several answers gave, and what went wrong after them if something did."""
+
+    rows: pa.Table
+    answers: int
+    stopped: Exception | None = None
+
+
 class CandleSource(Protocol):
     """A venue's candles. Rows come normalised; a page never holds rows from outside its window."""
 
@@ -63,6 +72,9 @@ class CandleSource(Protocol):
 
     async def page(self, symbol: str, table: Table, window: Window) -> pa.Table:
         """The bars that open in the window, oldest first, as many as one answer holds."""
+
+    async def pages(self, symbol: str, table: Table, window: Window) -> Pages:
+        """A page, or several that follow on each other without a hole."""
 
     async def first_after(self, symbol: str, table: Table, moment: datetime) -> datetime | None:
         """When the first bar at or after the moment opens, as far as the venue has any."""

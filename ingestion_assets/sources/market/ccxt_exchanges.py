@@ -35,7 +35,7 @@ from ingestion_assets.intervals import EPOCH, TIMEFRAMES, Window, bars, floor, m
 from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, NotFound, clean_url, excerpt
 from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
 from ingestion_assets.sources.http import host_of, with_patience
-from ingestion_assets.sources.market import Market, SourceOptions
+from ingestion_assets.sources.market import Market, Pages, SourceOptions
 from ingestion_assets.sources.market.ccxt_errors import STUMBLES, Wire, explained
 from ingestion_assets.tables import Table
 
@@ -140,6 +140,9 @@ class CcxtExchange:
             if following is not None:
                 rows = await self._candles(entry, table.grain, Window(following, window.end))
         return normalise_candles(rows, table, self.settle, self._options.origin)
+
+    async def pages(self, symbol: str, table: Table, window: Window) -> Pages:
+        return Pages(await self.page(symbol, table, window), 1)
 
     async def first_after(self, symbol: str, table: Table, moment: datetime) -> datetime | None:
         entry = await self._market(symbol)
