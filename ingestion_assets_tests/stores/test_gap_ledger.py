@@ -232,6 +232,7 @@ def test_two_runs_that_record_one_series_leave_no_overlap(make_catalog: MakeCata
             holes = [Hole(span(first, first + 4), MISSING if step % 2 else NO_TRADES)]
             try:
                 ledger.record(TABLE, SERIES, span(0, 10), holes, now=NOW)
+                open_by_minute(ledger)
             except Exception as error:  # noqa: BLE001 told to the thread that asserts
                 errors.append(error)
 
