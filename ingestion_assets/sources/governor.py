@@ -139,12 +139,14 @@ class RedisCounter:
         self, shared: Callable[[], Awaitable[Any]], own: Callable[[LocalCounter], Awaitable[Any]]
     ) -> Any:
         """With Redis while it answers; from then on alone, with the vendor's used-weight header as guard."""
-        from redis.exceptions import RedisError
+        from redis.exceptions import ConnectionError as Unreachable
+        from redis.exceptions import ReadOnlyError
+        from redis.exceptions import TimeoutError as Silent
 
         if self._alone is None:
             try:
                 return await shared()
-            except (RedisError, OSError) as error:
+            except (Unreachable, Silent, ReadOnlyError, OSError) as error:
                 log.warning(
                     "REDIS_URL: no answer (%s); this process paces itself alone", type(error).__name__
                 )
