@@ -218,7 +218,7 @@ class _Fetching:
         return Fetched(
             slice=piece,
             plan=plan,
-            rows=pa.concat_tables(tables) if tables else self.table.schema.empty_table(),
+            rows=pa.concat_tables(tables).combine_chunks() if tables else self.table.schema.empty_table(),
             holes=_joined(hole for chunk in chunks for hole in chunk.holes),
             error=failure,
             requests=sum(chunk.requests for chunk in chunks),
@@ -234,8 +234,9 @@ class _Fetching:
         grain, cursor, stalls = self.table.grain, window.start, 0
         closed = closed_until(self.table, now, source.settle)
         while cursor < window.end:
-            rows = await source.page(series.symbol, self.table, Window(cursor, window.end))
-            chunk.requests += 1
+            pages = await source.pages(series.symbol, self.table, Window(cursor, window.end))
+            chunk.requests += pages.answers
+            rows = pages.rows
             keys = self.table.keys(rows)
             first = moment_of(keys[0]) if len(keys) else None
             if first != cursor:
@@ -270,6 +271,8 @@ class _Fetching:
                 chunk.holes.append(Hole(hole, NO_TRADES, f"{source.name} leaves it out between other bars"))
             chunk.rows.append(rows)
             cursor = end
+            if pages.stopped is not None:
+                raise pages.stopped
 
     async def _affirmed(
         self,
