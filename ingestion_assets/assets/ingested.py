@@ -68,7 +68,9 @@ def candles_asset(table: Table) -> dg.AssetsDefinition:
         keys, bench, now = keys_of_run(context), workbench.open(), datetime.now(UTC)
         options = Options(full_refresh=config.full_refresh, dry_run=config.dry_run, verify=config.verify)
         slices, refused = slices_for(bench, keys, config.lookback_minutes, now)
-        landing = bench.ingest(table, slices, run=f"run:{context.run.run_id}", options=options, refused=refused)
+        landing = bench.ingest(
+            table, slices, run=f"run:{context.run.run_id}", options=options, refused=refused
+        )
         if config.dry_run:
             _show(context, landing)
             return

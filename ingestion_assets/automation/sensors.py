@@ -1,7 +1,7 @@
 """Sensors: the registry mirrored into partitions, the start, freshness, healing, what follows ingestion."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,17 +17,18 @@ from ingestion_assets.automation.jobs import (
 )
 from ingestion_assets.automation.schedules import at_work, only, registry_requests
 from ingestion_assets.checks import followed, freshness_result, gap_audits
-from ingestion_assets.intervals import month_window, months
+from ingestion_assets.intervals import floor, months, parse_moment
 from ingestion_assets.partitions import key_of, parts_of, run_requests
 from ingestion_assets.resources import workbench
 from ingestion_assets.seeds import plant
 from ingestion_assets.settings import Settings
 from ingestion_assets.stores.gap_ledger import Gap
 from ingestion_assets.stores.registry_table import process_alive
-from ingestion_assets.tables import INGESTED
+from ingestion_assets.tables import DERIVED, INGESTED
 
 DEPLOYMENT = uuid.uuid4().hex  # one for each start of the code server
 FOLLOWED_AT_ONCE = 2_000
+MINUTE, HOUR, WEEK = INGESTED["1m"].grain, DERIVED["1h"].grain, DERIVED["1w"].grain
 
 
 def run_alive(instance: dg.DagsterInstance, owner: str) -> bool:
@@ -159,13 +160,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
             return dg.SkipReason("nothing new")
         if at_work(context.instance, "derive"):
             return dg.SkipReason("the last aggregation is still at work")
-        changed = {
-            record.partition_key
-            for record in found
-            if record.partition_key
-            and any(_figure(record, n) for n in ("new_rows", "changed_rows", "dropped_rows"))
-        }
-        keys = set(changed) | {before for key in changed if (before := _month_before(key)) in _held(key)}
+        keys = {key for record in found for key in outdated(record)}
         order = context.instance.get_dynamic_partitions("market")
         requests = run_requests(DERIVE_JOB.name, keys, order, tags={CAUSE: "derive"})
         if requests:
@@ -203,27 +198,31 @@ def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     )
 
 
-def _figure(record: dg.EventLogRecord, name: str) -> int:
-    materialization = record.asset_materialization
-    value = materialization.metadata.get(name) if materialization else None
-    return int(value.value) if value is not None else 1  # type: ignore[arg-type]
+def outdated(record: dg.EventLogRecord) -> Iterator[str]:
+    """The partitions whose aggregates a materialisation of minutes makes out of date.
 
-
-def _month_before(key: str) -> str:
-    """The week that is open when a month begins belongs to the month before."""
+    Minutes of an hour that is still open change no bar yet. The week that is open when a month begins
+    belongs to the month before.
+    """
+    materialization, key = record.asset_materialization, record.partition_key
+    if materialization is None or key is None:
+        return
+    if "new_rows" not in materialization.metadata:  # not one of ours: somebody reported it by hand
+        yield key
+        return
+    touched, last = (_moment(materialization, name) for name in ("touched_from", "last"))
+    if touched is None or (last is not None and floor(touched, HOUR) + HOUR > last + MINUTE):
+        return
+    yield key
     month, series = parts_of(key)
-    start = month_window(month).start
-    before = (
-        start.replace(year=start.year - 1, month=12)
-        if start.month == 1
-        else start.replace(month=start.month - 1)
-    )
-    return key_of(f"{before:%Y-%m}", series)
+    opens = floor(touched, WEEK)
+    if f"{opens:%Y-%m}" < month:
+        yield key_of(f"{opens:%Y-%m}", series)
 
 
-def _held(key: str) -> set[str]:
-    series = parts_of(key)[1]
-    return {key_of(month, series) for month in workbench().lake.months(INGESTED["1m"], series)}
+def _moment(materialization: dg.AssetMaterialization, name: str) -> datetime | None:
+    value = materialization.metadata.get(name)
+    return parse_moment(str(value.value)) if value is not None else None
 
 
 def _looks_that_are_due(instance: dg.DagsterInstance) -> list[dg.RunRequest]:

@@ -53,6 +53,7 @@ class Landed:
     seconds: float
     query: str
     delisted_at: datetime | None = None
+    touched_from: datetime | None = None
 
     @property
     def coverage(self) -> float | None:
@@ -73,6 +74,7 @@ class Landed:
             "gaps": "; ".join(f"{h.window} {h.reason}" for h in self.holes[:10]),
             "first": iso(self.first) if self.first else None,
             "last": iso(self.last) if self.last else None,
+            "touched_from": iso(self.touched_from) if self.touched_from else None,
             "requests": self.requests,
             "seconds": round(self.seconds, 3),
             "bytes": self.size,
@@ -127,6 +129,7 @@ def land(
         first=merge.first,
         last=merge.last,
         path=merge.path,
+        touched_from=merge.touched_from,
         size=merge.size,
         requests=fetched.requests,
         seconds=fetched.seconds,
@@ -249,6 +252,7 @@ def land_computed(
         first=merge.first,
         last=merge.last,
         path=merge.path,
+        touched_from=merge.touched_from,
         size=merge.size,
         requests=0,
         seconds=time.monotonic() - started,

@@ -54,6 +54,7 @@ class Merge:
     last: datetime | None
     path: str
     size: int
+    touched_from: datetime | None = None  # when the oldest bar that is new, changed or gone opens
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ class Lake:
             last=moment_of(keys[-1]) if len(keys) else None,
             path=objects.url(path),
             size=outcome["size"],
+            touched_from=moment_of(outcome["touched"]) if outcome["touched"] is not None else None,
         )
 
     def quarantine_rows(
@@ -408,18 +410,15 @@ def _select(rows: pa.Table, table: Table, names: Sequence[str]) -> pa.Table:
 
 def _union(
     table: Table, held: pa.Table | None, given: pa.Table, replace: list[Window], now: datetime
-) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+) -> tuple[pa.Table, pa.Table, dict[str, int | None]]:
     """Held and given rows as one, the held rows that lost their place, and counts of what was done."""
     given_keys = table.keys(given)
+    appended = {"new": given.num_rows, "changed": 0, "dropped": 0, "touched": _first(given_keys)}
     if held is None or held.num_rows == 0:
-        return given, given.slice(0, 0), {"new": given.num_rows, "changed": 0, "dropped": 0}
+        return given, given.slice(0, 0), appended
     held_keys = table.keys(held)
     if len(given_keys) and given_keys[0] > held_keys[-1] and not replace:
-        return (
-            pa.concat_tables([held, given]),
-            held.slice(0, 0),
-            {"new": given.num_rows, "changed": 0, "dropped": 0},
-        )
+        return pa.concat_tables([held, given]), held.slice(0, 0), appended
 
     place = np.searchsorted(held_keys, given_keys)
     known = (place < len(held_keys)) & (held_keys[np.minimum(place, len(held_keys) - 1)] == given_keys)
@@ -441,8 +440,17 @@ def _union(
     merged = pa.concat_tables(pieces)
     order = np.argsort(table.keys(merged), kind="stable")
     merged = merged.take(pa.array(order))
-    counts = {"new": int((~known).sum()), "changed": int(changed.sum()), "dropped": int(gone.sum())}
+    counts = {
+        "new": int((~known).sum()),
+        "changed": int(changed.sum()),
+        "dropped": int(gone.sum()),
+        "touched": _first(np.concatenate([given_keys[~same], held_keys[gone]])),
+    }
     return merged, held.filter(pa.array(lost)), counts
+
+
+def _first(keys: np.ndarray) -> int | None:
+    return int(keys.min()) if len(keys) else None
 
 
 def _equal(table: Table, held: pa.Table, given: pa.Table) -> np.ndarray:
