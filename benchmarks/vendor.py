@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import os
 import socket
@@ -26,6 +27,9 @@ import numpy as np
 
 MINUTE_MS = 60_000
 _UNLIMITED = 100_000_000
+# So many markets did the real vendor list when its answer was recorded. A client that asks for all of
+# them pays for that, one that asks for a symbol does not; `markets=` makes the list another length.
+LISTED_MARKETS = 1_695
 _CHUNK_MINUTES = 43_200
 _WEIGHTS = {b"/api/v3/klines": 2, b"/api/v3/exchangeInfo": 20}
 _UNITS = (("DAY", "d", 86_400), ("HOUR", "h", 3_600), ("MINUTE", "m", 60), ("SECOND", "s", 1))
@@ -75,6 +79,7 @@ class Service:
         world = World()
         self.markets = {name: Market(world, name, start_ms, end_ms) for name in names}
         self.facts = {name: binance_facts.market(BINANCE[name], trading=True) for name in names}
+        self._list = functools.cache(self._all_markets)
         self.behind_ms = 0
         self.set({})
 
@@ -84,6 +89,7 @@ class Service:
         self.limit = int(query.get("limit", _UNLIMITED))
         self.seconds = int(query.get("seconds", 60))
         self.behind_ms = int(query.get("behind_ms", self.behind_ms))
+        self.listed = self._list(int(query.get("markets", LISTED_MARKETS)))
         unit, letter, size = next(u for u in _UNITS if self.seconds % u[2] == 0)
         self.window_facts = {
             "rateLimitType": "REQUEST_WEIGHT",
@@ -95,6 +101,15 @@ class Service:
         self.used: dict[int, int] = {}
         self.requests = self.rejected = 0
         self.stamp, self.date = 0, b""
+
+    def _all_markets(self, count: int) -> bytes:
+        """Ours, and made-up ones that look like them, as JSON without the brackets."""
+        given = list(self.facts.values())
+        for number in range(len(given), count):
+            like, base = given[number % len(self.facts)], f"MADEUP{number}"
+            name = base + like["quoteAsset"]
+            given.append(like | {"symbol": name, "baseAsset": base})
+        return b",".join(json.dumps(facts).encode() for facts in given)
 
     def now_ms(self) -> int:
         return int(time.time() * 1_000) - self.behind_ms
@@ -122,8 +137,8 @@ class Service:
     def _klines(self, query: Query, used: int, now: int) -> bytes:
         market = self.markets.get(query.get("symbol", ""))
         if market is None or query.get("interval") != "1m":
-            what = (-1121, "Invalid symbol.") if market is None else (-1120, "Invalid interval.")
-            return self._framed(b"400 Bad Request", used, (b'{"code":%d,"msg":"%s"}' % (what[0], what[1].encode()),))
+            code, text = (-1121, b"Invalid symbol.") if market is None else (-1120, b"Invalid interval.")
+            return self._framed(b"400 Bad Request", used, (b'{"code":%d,"msg":"%b"}' % (code, text),))
         start, end = (int(query[k]) if k in query else None for k in ("startTime", "endTime"))
         limit = min(1_000, int(query.get("limit", 500)))
         return self._framed(b"200 OK", used, (b"[", market.page(start, end, limit, now), b"]"))
@@ -132,15 +147,12 @@ class Service:
         if path == b"/api/v3/time":
             return b'{"serverTime":%d}' % now
         if path == b"/api/v3/exchangeInfo":
-            wanted = [query["symbol"]] if query.get("symbol") in self.facts else list(self.facts)
-            document = {
-                "timezone": "UTC",
-                "serverTime": now,
-                "rateLimits": [self.window_facts],
-                "exchangeFilters": [],
-                "symbols": [self.facts[name] for name in wanted],
-            }
-            return json.dumps(document).encode()
+            one = self.facts.get(query.get("symbol", ""))
+            symbols = json.dumps(one).encode() if one else self.listed
+            limits = json.dumps(self.window_facts).encode()
+            return (
+                b'{"timezone":"UTC","serverTime":%d,"rateLimits":[%b],"exchangeFilters":[],"symbols":[%b]}'
+            ) % (now, limits, symbols)
         return b"{}"
 
     def _control(self, path: bytes, query: Query) -> bytes:
@@ -155,14 +167,16 @@ class Service:
         }
         return self._framed(b"200 OK", 0, (json.dumps(state).encode(),))
 
-    def _framed(self, status: bytes, used: int, body: tuple[bytes | memoryview, ...], more: bytes = b"") -> bytes:
+    def _framed(
+        self, status: bytes, used: int, body: tuple[bytes | memoryview, ...], more: bytes = b""
+    ) -> bytes:
         second = int(time.time())
         if second != self.stamp:
             stamp = formatdate(second - self.behind_ms / 1_000, usegmt=True)
             self.stamp, self.date = second, stamp.encode()
         head = (
-            b"HTTP/1.1 %b\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\nDate: %b\r\n"
-            b"x-mbx-used-weight: %d\r\n%b: %d\r\n%b\r\n"
+            b"HTTP/1.1 %b\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\n"
+            b"Date: %b\r\nx-mbx-used-weight: %d\r\n%b: %d\r\n%b\r\n"
         ) % (status, sum(map(len, body)), self.date, used, self.header, used, more)
         return b"".join((head, *body))
 

@@ -34,7 +34,10 @@ COLUMNS = {
     "taker_buy_quote_volume": REAL,
     "unused": WHOLE,
 }
-READ = csv.ReadOptions(column_names=list(COLUMNS), use_threads=False, block_size=1 << 26)
+LINES = bytes.maketrans(
+    b"]", b"\n"
+)  # the comma between two rows then opens the second, as an empty first field
+READ = csv.ReadOptions(column_names=["nothing", *COLUMNS], use_threads=False, block_size=1 << 26)
 PARSE = csv.ParseOptions(quote_char=False)
 CONVERT = csv.ConvertOptions(column_types=COLUMNS, include_columns=list(COLUMNS)[:-1])
 WHOLE_COLUMNS = [name for name, kind in COLUMNS.items() if kind == WHOLE and name != "unused"]
@@ -42,7 +45,7 @@ WHOLE_COLUMNS = [name for name, kind in COLUMNS.items() if kind == WHOLE and nam
 
 def store(bodies: list[bytes], path: Path) -> None:
     """A month's bodies into one Parquet file."""
-    text = b"\n".join(b.translate(None, b'"[').replace(b"],", b"\n").rstrip(b"]") for b in bodies)
+    text = b"".join(b"," + b.translate(LINES, b'"[') for b in bodies)
     table = csv.read_csv(pa.BufferReader(text), READ, PARSE, CONVERT)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(
