@@ -127,7 +127,7 @@ def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     records = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(check_keys)
     for check_key, record in records.items():
         name = check_key.asset_key.to_user_string()
-        if record.evaluation is not None:
+        if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # not one that is only planned
             seen.add(f"{name}:{check_key.name}")
             wrong += alerts_of_check(name, record.evaluation)
     finished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE])
