@@ -17,6 +17,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.instance.ref import InstanceRef
 
 from ingestion_assets import resources
 from ingestion_assets.intervals import Window, month_window
@@ -178,7 +179,9 @@ class MarketWorld:
     def at(self, schedule: str | dg.ScheduleDefinition, moment: datetime) -> Any:
         """One evaluation of a schedule."""
         found = self.repository.get_schedule_def(schedule) if isinstance(schedule, str) else schedule
-        context = dg.build_schedule_context(self.instance, moment, repository_def=self.repository)
+        context = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=self.repository)
+        # It takes references only, and an instance in memory has none.
+        context._instance, context._instance_ref = self.instance, InstanceRef.from_dir(str(self.folder))
         return found.evaluate_tick(context)
 
     # What Dagster remembers
