@@ -15,7 +15,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,7 @@ class Lake:
         that many rows just fill that stretch there is no hole inside, and the rows need not be read.
         """
         found: list[Window] = []
+        step = table.grain // timedelta(microseconds=1)
         for month in months(window):
             whole = month_window(month)
             part = Window(max(whole.start, window.start), min(whole.end, window.end))
@@ -139,15 +140,10 @@ class Lake:
             if file is None:
                 found += holes(np.empty(0, np.int64), part, table.grain)
                 continue
-            footer = _footer(file, table)
-            if (
-                footer.first
-                and footer.last
-                and footer.rows == (footer.last - footer.first) // table.grain + 1
-            ):
-                ends = np.array([micros(footer.first), micros(footer.last)])
-                solid = Window(footer.first, footer.last)
-                found += [w for w in holes(ends, part, table.grain) if not _inside(w, solid)]
+            ends = _ends(file.metadata, table)
+            if ends is not None and file.metadata.num_rows == (ends[1] - ends[0]) // step + 1:
+                solid = Window(moment_of(ends[0]), moment_of(ends[1]))
+                found += [w for w in holes(np.array(ends), part, table.grain) if not _inside(w, solid)]
             else:
                 rows = self._rows(file, table, series, month, [table.key])
                 found += holes(table.keys(rows), part, table.grain)
@@ -325,8 +321,8 @@ class Lake:
 
 def _parquet(source: Any, table: Table, fs: Any = None) -> pq.ParquetFile:
     file = pq.ParquetFile(source, filesystem=fs, page_checksum_verification=True)
-    key = table.schema.field(table.key)
-    if key.name not in file.schema_arrow.names or file.schema_arrow.field(key.name).type != key.type:
+    key, held = table.schema.field(table.key), file.schema_arrow
+    if key.name not in held.names or held.field(key.name).type != key.type:
         raise pa.ArrowInvalid(f"it has no column {key.name} of type {key.type}")
     return file
 
@@ -375,15 +371,17 @@ def encode(table: Table, rows: pa.Table, notes: Mapping[str, str]) -> bytes:
     return sink.getvalue()
 
 
+def _ends(metadata: pq.FileMetaData, table: Table) -> tuple[int, int] | None:
+    """The lowest and the highest key as microseconds, by the statistics of the row groups."""
+    index = metadata.schema.names.index(table.key)
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    known = [s for group in groups if (s := group.column(index).statistics) and s.has_min_max]
+    return (min(s.min_raw for s in known), max(s.max_raw for s in known)) if known else None
+
+
 def _footer(file: pq.ParquetFile, table: Table) -> Footer:
     metadata = file.metadata
-    index = file.schema_arrow.names.index(table.key)
-    first = last = None
-    for number in range(metadata.num_row_groups):
-        statistics = metadata.row_group(number).column(index).statistics
-        if statistics is not None and statistics.has_min_max:
-            first = statistics.min if first is None else min(first, statistics.min)
-            last = statistics.max if last is None else max(last, statistics.max)
+    first, last = (moment_of(end) for end in ends) if (ends := _ends(metadata, table)) else (None, None)
     notes = {
         name.removeprefix(_META).decode(): value.decode()
         for name, value in (metadata.metadata or {}).items()
