@@ -2,7 +2,8 @@
 
     python -m ingestion_assets_tests.soak.backfill '{"settings": {…}, "window": ["2024-01", "2024-04"]}'
 
-Tells "ready" when it has connected to everything, "done" and its figures at the end.
+Tells "ready" when it has connected to everything, each partition that it has landed, and at the end
+"done" and its figures.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ def main(work: dict[str, Any]) -> None:
     bench.lake.inventory(OHLCV_1M)
     tell("ready")
     slices = slices_of(series, Window(first, end))
-    landed = list(bench.ingest(OHLCV_1M, slices, run=process_owner()))
+    landed = []
+    for one in bench.ingest(OHLCV_1M, slices, run=process_owner()):
+        landed.append(one)
+        tell(f"landed {one.slice.key}")
     tell("done")
     tell(json.dumps(summary(landed)))
 
