@@ -87,6 +87,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 told in one line, or with its traceback when nobody foresaw it
         return _refused(error)
+    if done == errors.INTERRUPTED:  # typer makes an exit code of Ctrl-C
+        return _end("interrupted", errors.INTERRUPTED)
     return done if isinstance(done, int) else 0
 
 

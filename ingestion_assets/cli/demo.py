@@ -14,6 +14,5 @@ def demo() -> None:
 
     with tempfile.TemporaryDirectory(prefix="ingest-demo-") as folder, Simulator() as simulator:
         Demonstration(Path(folder), simulator).run()
-    output.say(
-        "\nThe demo is over; its files are gone. `make run` starts the real thing.", style="bold green"
-    )
+    over = "The demo is over; its files are gone. `make run` starts the real thing."
+    output.out().print(f"\n{over}", style="bold green")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ingestion_assets.workbench import Workbench
 
-DOTENV = ROOT / ".env"
-
 
 def settings(**overrides: Any) -> Settings:
     """The settings, after the environment was made ready for Dagster and for child processes."""
@@ -86,13 +84,19 @@ def remove(*names: str) -> None:
         os.environ.pop(name, None)
 
 
+def dotenv() -> Path | None:
+    """The `.env` that counts, if there is one."""
+    path = Settings.model_config.get("env_file")
+    return Path(str(path)) if path is not None and Path(str(path)).is_file() else None
+
+
 def _load_dotenv() -> None:
     """What is exported already wins."""
-    path = Settings.model_config.get("env_file")
-    if path is None or not Path(str(path)).is_file():
+    path = dotenv()
+    if path is None:
         return
     from dotenv import dotenv_values
 
-    for name, value in dotenv_values(str(path)).items():
+    for name, value in dotenv_values(path).items():
         if value and not os.environ.get(name):
             os.environ[name] = value

@@ -18,7 +18,7 @@ from ingestion_assets.cli.errors import text_of
 from ingestion_assets.cli.output import duration, number, plural
 from ingestion_assets.registry import Status
 from ingestion_assets.seeds import seeds
-from ingestion_assets.settings import Settings, SettingsError
+from ingestion_assets.settings import SettingsError
 from ingestion_assets.sources.errors import GeoBlocked, SourceError
 from ingestion_assets.stores.catalog import CatalogError
 from ingestion_assets.stores.objects import StoreError
@@ -74,9 +74,9 @@ def keys(bench: Workbench) -> Iterator[Finding]:
 def dotenv(bench: Workbench) -> Iterator[Finding]:
     from dotenv import dotenv_values
 
-    path = environment.DOTENV
-    if Settings.model_config.get("env_file") is None or not path.is_file():
-        yield Finding(".env", WARN, f"{path} is not there", "Run `ingest setup`.")
+    path = environment.dotenv()
+    if path is None:
+        yield Finding(".env", WARN, "there is none", "`ingest setup` writes it, unless DAGSTER_HOME is set.")
         return
     values = {name: value for name, value in dotenv_values(path).items() if value}
     bad = [name for name, value in values.items() if _SECRET.search(name) and _PLACEHOLDER.search(value)]

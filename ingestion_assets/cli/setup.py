@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,12 +70,24 @@ def prepare(settings: Settings) -> list[str]:
     Catalog(settings.catalog_url).create()
     home = environment.dagster_home()
     if not has_tables(home, state):
-        with environment.instance() as instance:  # one process first, so that no two race to make the tables
-            instance.get_runs(limit=1)
-            instance.get_dynamic_partitions("market")
-            instance.all_instigator_state()
-        made.append(f"Dagster's instance at {home}: ready")
+        with _one_at_a_time(home):  # two processes that make the tables at once trip over each other
+            if not has_tables(home, state):
+                with environment.instance() as instance:
+                    instance.get_runs(limit=1)
+                    instance.get_dynamic_partitions("market")
+                    instance.all_instigator_state()
+                made.append(f"Dagster's instance at {home}: ready")
     return made
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def has_tables(home: Path, state: Path) -> bool:
@@ -85,7 +101,6 @@ def has_tables(home: Path, state: Path) -> bool:
 
 
 def _has_revision(path: Path) -> bool:
-    import contextlib
     import sqlite3
 
     if not path.is_file():

@@ -21,7 +21,10 @@ COMMANDS = [
     ["sql"],
     ["doctor"],
     ["simulate"],
-    *(["registry", name] for name in ("init", "add", "list", "show", "enable", "disable", "remove", "import")),
+    *(
+        ["registry", name]
+        for name in ("init", "add", "list", "show", "enable", "disable", "remove", "import")
+    ),
 ]
 HEAVY = ("dagster", "polars", "ccxt", "pyarrow", "sqlalchemy", "pydantic", "numpy", "duckdb", "rich")
 

@@ -148,9 +148,15 @@ GOOD = "- {exchange: binance, symbol: ETH/USDT}\n"
         (GOOD + "- {exchange: binanse, symbol: BTC/USDT}\n", ["entry 2", "binanse", "binance"]),
         (GOOD + "- {exchange: binance}\n", ["entry 2", "symbol", "None"]),
         (GOOD + "- {exchange: binance, symbol: BTC/USDT, sincee: 2024}\n", ["entry 2", "sincee", "since"]),
-        (GOOD + "- {exchange: binance, symbol: BTC/USDT, since: soon}\n", ["entry 2", "since", "soon", "ISO"]),
+        (
+            GOOD + "- {exchange: binance, symbol: BTC/USDT, since: soon}\n",
+            ["entry 2", "since", "soon", "ISO"],
+        ),
         (GOOD + "- {exchange: binance, symbol: BTC/USDT, since: 2099}\n", ["entry 2", "since", "future"]),
-        (GOOD + "- {exchange: binance, symbol: BTC/USDT, strategy: x}\n", ["entry 2", "strategy", "'x'", "stream"]),
+        (
+            GOOD + "- {exchange: binance, symbol: BTC/USDT, strategy: x}\n",
+            ["entry 2", "strategy", "'x'", "stream"],
+        ),
         (GOOD + "- {exchange: binance, symbol: BTC/USDT, timeframes: [7m]}\n", ["entry 2", "7m", "1m"]),
         (GOOD + "- {exchange: binance, symbol: BTC/USDT, timeframes: 5}\n", ["entry 2", "timeframes", "5"]),
         (GOOD + "- {exchange: binance, symbol: BTC/USDT, enabled: maybe}\n", ["entry 2", "enabled", "maybe"]),

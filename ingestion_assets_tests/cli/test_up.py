@@ -1,0 +1,162 @@
+"""The whole system once, as `make run` starts it: started, used, refused a second time, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestion_assets.embedded import free_port, listening
+from ingestion_assets_tests.cli.conftest import Checkout
+
+pytestmark = pytest.mark.timeout(600)
+
+
+class Running:
+    """A stack of `ingest up`, what it says, and every process that belongs to it."""
+
+    def __init__(self, checkout: Checkout) -> None:
+        self.checkout = checkout
+        self.port, self.simulator_port = free_port(), free_port()
+        checkout.environment = {
+            **checkout.environment,
+            "DAGSTER_PORT": str(self.port),
+            "SIMULATOR_PORT": str(self.simulator_port),
+            "INGESTION_MARKETS": "BTC/USDT",
+            "RUN_ON_START": "false",
+        }
+        self.process = checkout.start("up")
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.said)
+
+    def wait_for(self, words: str, seconds: float = 300) -> None:
+        deadline = time.monotonic() + seconds
+        while words not in self.text:
+            assert self.process.poll() is None, self.text
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.1)
+
+    def processes(self) -> set[int]:
+        """Every process that was started in this checkout, by what its environment says."""
+        mark = f"PYTHONPATH={self.checkout.folder}\0".encode()
+        found = set()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if mark in (entry / "environ").read_bytes() + b"\0" and state != "Z":
+                    found.add(int(entry.name))
+            except (OSError, IndexError):
+                continue
+        return found
+
+    def end(self) -> None:
+        """Whatever a failed test left."""
+        for pid in self.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait(30)
+
+
+@pytest.fixture
+def running(checkout: Checkout) -> Iterator[Running]:
+    stack = Running(checkout)
+    try:
+        yield stack
+    finally:
+        stack.end()
+
+
+def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) -> None:
+    checkout, url = running.checkout, f"http://127.0.0.1:{running.port}"
+    running.wait_for("Ready after")
+    running.wait_for("Ctrl-C stops everything")
+    assert url in running.text
+    assert "binance.BTC-USDT" in running.text
+    with urllib.request.urlopen(f"{url}/server_info", timeout=30) as answer:
+        assert json.load(answer)["dagster_version"]
+
+    # A second one harms nothing: refused by the state folder, and by the ports where that is another one.
+    second = checkout("up")
+    assert second.code == 1
+    assert "another `ingest up`" in second.err
+    other = {"INGEST_STATE_DIR": str(checkout.elsewhere / "state")}
+    third = checkout("up", **other)
+    assert third.code == 1
+    assert f"DAGSTER_PORT={running.port}" in third.err
+    fourth = checkout("up", **other, DAGSTER_PORT=str(free_port()))
+    assert f"SIMULATOR_PORT={running.simulator_port}" in fourth.err
+
+    # A real Dagster backfill, followed to its end.
+    done = checkout(
+        "backfill", "BTCUSDT", "--from", "2024-01-01", "--to", "2024-03-01", "--json", timeout=400
+    )
+    assert done.code == 0, done.err + running.text
+    assert (done.json["status"], done.json["partitions"], done.json["failed_partitions"]) == ("ok", 2, 0)
+    assert done.json["new_rows"] == (31 + 29) * 1440
+    held = checkout("sql", "--json", "select count(*) as n from market.ohlcv_1m where month < '2024-03'")
+    assert held.ok().json == [{"n": (31 + 29) * 1440}]
+    again = checkout("backfill", "BTCUSDT", "--from", "2024-01-01", "--to", "2024-03-01").ok()
+    assert "Nothing to fetch" in again.err
+    launched = checkout(
+        *("backfill", "BTCUSDT", "--from", "2023-01-01", "--to", "2023-02-01", "--no-follow", "--json"),
+    ).ok()
+    (name,) = launched.json["backfills"].values()
+    checkout("backfill", "--cancel", name).ok()
+    unknown = checkout("backfill", "--cancel", "nonesuch")
+    assert unknown.code == 2
+    assert "nonesuch" in unknown.err
+
+    assert len(running.processes()) > 5
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(90) == 0, running.text
+    assert "Stopped; nothing is left running." in running.text
+    assert running.processes() == set()
+    assert not listening(running.port)
+    assert not listening(running.simulator_port)
+    state = checkout.folder / ".dagster"
+    assert [path for path in state.rglob("*") if path.suffix in (".pid", ".lock", ".sock")] == []
+    assert "is registered" in checkout("registry", "add", "binance", "ETH/USDT", "--no-backfill").ok().err
+
+
+def test_a_server_that_dies_stops_the_rest_with_its_last_words(checkout: Checkout) -> None:
+    (checkout.folder / "ingestion_assets" / "definitions.py").write_text(
+        "raise RuntimeError('a typing error')\n"
+    )
+    (checkout.folder / "dagster.yaml").write_text("storage: {nonsense: true}\n")
+    done = checkout("up", DAGSTER_PORT=str(free_port()), SIMULATOR_PORT=str(free_port()), timeout=200)
+    assert done.code != 0
+    assert "nonsense" in done.err
+
+
+def test_ports_are_looked_at_before_anything_starts(checkout: Checkout) -> None:
+    import socket
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = checkout("up", DAGSTER_PORT=str(port))
+    assert done.code == 1
+    assert f"DAGSTER_PORT={port}" in done.err
+    assert not (checkout.folder / ".dagster" / "logs").exists()
