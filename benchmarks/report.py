@@ -40,7 +40,8 @@ def at_most(what: str, wanted: float, got: float | None, form: str = "{:.1f}") -
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    grid = Grid(title=title, title_justify="left", title_style="bold")
+    console.print(f"[bold]{title}", highlight=False)
+    grid = Grid()
     for number, name in enumerate(columns):
         grid.add_column(name, justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in rows:
@@ -49,7 +50,8 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def targets(title: str, lines: list[Target]) -> None:
-    grid = Grid(title=f"{title}: targets", title_justify="left", title_style="bold")
+    console.print(f"[bold]{title}: targets")
+    grid = Grid()
     for name in ("", "target", "measured", ""):
         grid.add_column(name, justify="left" if not grid.columns else "right")
     for line in lines:

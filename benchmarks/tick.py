@@ -18,6 +18,7 @@ from benchmarks.vendor import Vendor
 
 SERIES = 50
 _STEP_MS = 300_000
+_SETTLED_MS = 30_000  # half a minute past the full one, so that its bar is settled
 _IMPORTED = "dagster._cli, ingestion_assets.definitions, aiohttp, ingestion_assets.sources.market.binance"
 
 
@@ -34,18 +35,18 @@ def measure(*, rounds: int = 3, quick: bool = False) -> tuple[Any, list[report.T
         report.note("[yellow]No ingestion_assets/definitions.py yet: the hot tick is left out.")
         return {}, [report.at_most("CPU s of a hot tick over 50 series", wanted, None)]
     names = symbols(SERIES)
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
     # Yesterday's month end would close the month under our feet; an hour is what this may take.
     month = (now + timedelta(hours=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    start = min(month, now - timedelta(hours=3)).replace(second=0, microsecond=0)
-    behind = (2 * rounds + 2) * _STEP_MS
+    start = min(month, now - timedelta(hours=3))
+    clock = int(now.timestamp() * 1_000) - (2 * rounds + 1) * _STEP_MS + _SETTLED_MS
     with (
         Vendor([s.replace("/", "") for s in names], start, now + timedelta(hours=2)) as vendor,
         tempfile.TemporaryDirectory(prefix="tick-") as name,
     ):
         folder = Path(name)
         env = dagster_run.prepare(vendor.url, folder, start, now + timedelta(days=60), names)
-        vendor.set(behind_ms=behind)
+        vendor.set(now_ms=clock)
         alone = python("benchmarks.contenders.tick_alone")
         filled = run(alone, env, folder).said
         months = {(now - timedelta(minutes=40)).strftime("%Y-%m"), now.strftime("%Y-%m")}
@@ -55,11 +56,11 @@ def measure(*, rounds: int = 3, quick: bool = False) -> tuple[Any, list[report.T
         imports, works, runs = [], [], []
         for _ in range(rounds):
             imports.append(run([sys.executable, "-c", f"import {_IMPORTED}"], env, folder).cpu)
-            behind -= _STEP_MS
-            vendor.set(behind_ms=behind)
+            clock += _STEP_MS
+            vendor.set(now_ms=clock)
             works.append(_fresh(run(alone, env, folder).said)["work"])
-            behind -= _STEP_MS
-            vendor.set(behind_ms=behind)
+            clock += _STEP_MS
+            vendor.set(now_ms=clock)
             runs.append(dagster_run.materialize(env, folder, "--partition-range", span))
             checked = _fresh_through_dagster(vendor)
     total, starting, ours = middle(r.cpu for r in runs), middle(imports), middle(works)

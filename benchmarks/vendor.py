@@ -80,7 +80,6 @@ class Service:
         self.markets = {name: Market(world, name, start_ms, end_ms) for name in names}
         self.facts = {name: binance_facts.market(BINANCE[name], trading=True) for name in names}
         self._list = functools.cache(self._all_markets)
-        self.behind_ms = 0
         self.set({})
 
     def set(self, query: Query) -> None:
@@ -88,7 +87,7 @@ class Service:
         self.latency = float(query.get("latency_ms", 0)) / 1_000
         self.limit = int(query.get("limit", _UNLIMITED))
         self.seconds = int(query.get("seconds", 60))
-        self.behind_ms = int(query.get("behind_ms", self.behind_ms))
+        self.stopped_ms = int(query.get("now_ms", 0))
         self.listed = self._list(int(query.get("markets", LISTED_MARKETS)))
         unit, letter, size = next(u for u in _UNITS if self.seconds % u[2] == 0)
         self.window_facts = {
@@ -112,7 +111,7 @@ class Service:
         return b",".join(json.dumps(facts).encode() for facts in given)
 
     def now_ms(self) -> int:
-        return int(time.time() * 1_000) - self.behind_ms
+        return self.stopped_ms or int(time.time() * 1_000)
 
     def answer(self, target: bytes) -> bytes:
         """The bytes of a whole HTTP answer."""
@@ -172,7 +171,7 @@ class Service:
     ) -> bytes:
         second = int(time.time())
         if second != self.stamp:
-            stamp = formatdate(second - self.behind_ms / 1_000, usegmt=True)
+            stamp = formatdate(self.now_ms() / 1_000, usegmt=True)
             self.stamp, self.date = second, stamp.encode()
         head = (
             b"HTTP/1.1 %b\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\n"
@@ -231,9 +230,9 @@ class Vendor:
         self._process.stdin.close()
         self._process.wait(30)
 
-    def set(self, **how: float) -> None:
-        """latency_ms, limit and seconds of the weight window, behind_ms; what is not given is not limited."""
-        self._ask("set?" + "&".join(f"{name}={value:g}" for name, value in how.items()))
+    def set(self, **how: int) -> None:
+        """latency_ms, limit and seconds of the weight window, markets listed, now_ms of a stopped clock."""
+        self._ask("set?" + "&".join(f"{name}={value}" for name, value in how.items()))
 
     def state(self) -> dict[str, Any]:
         """Requests, rejections, weight by window, CPU seconds."""
