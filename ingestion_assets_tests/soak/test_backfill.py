@@ -193,13 +193,15 @@ def test_a_backfill_that_is_killed_again_and_again(
     assert {reason for *_, reason in told} <= AFFIRMED, told
 
 
+STORM = [pytest.mark.soak, pytest.mark.timeout(900)]
 RACES = [
-    pytest.param(1, id="1 race"),
-    pytest.param(8, id="8 races", marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+    pytest.param("folder and sqlite", 1, id="folder and sqlite-1 race"),
+    pytest.param("folder and sqlite", 8, id="folder and sqlite-8 races", marks=STORM),
+    pytest.param("s3 and postgresql", 8, id="s3 and postgresql-8 races", marks=STORM),
 ]
 
 
-@pytest.mark.parametrize("races", RACES)
+@pytest.mark.parametrize(("homes", "races"), RACES, indirect=["homes"])
 def test_two_backfills_that_race_over_the_same_partitions(homes: list[Home], races: int) -> None:
     """Also when one of them is killed on the way."""
     disturbed, undisturbed = homes
