@@ -1,86 +1,80 @@
-"""What is ingested from the start, as the environment says."""
-
-from __future__ import annotations
+"""What is ingested from the start: read from the environment, registered when the venue has it."""
 
 import json
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from ingestion_assets.seeds import SHIPPED, plant, seeds
+from ingestion_assets.seeds import SHIPPED, fetched_as, plant, seeds
 from ingestion_assets.settings import load_settings
-from ingestion_assets.simulator import Simulator
-from ingestion_assets.workbench import Workbench
+from ingestion_assets.simulator import Fault
+from ingestion_assets_tests.market_world import utc
 
+BTC, ETH = "binance.BTC-USDT", "binance.ETH-USDT"
 JOB = {"exchange": "binance", "symbol": "BTC/USDT", "cron": "*/5 * * * *"}
 
 
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        ({}, dict(SHIPPED)),
-        (
-            {"INGESTION_MARKETS": "BTC-USD, eth/usdt"},
-            {"binance.BTC-USD": ("1m",), "binance.ETH-USDT": ("1m",)},
-        ),
-        (
-            {"INGESTION_MARKETS": "BTC-USD,kraken.ETHUSD", "EXCHANGE_NAME": "coinbase"},
-            {"coinbase.BTC-USD": ("1m",), "kraken.ETH-USD": ("1m",)},
-        ),
-        ({"MARKET_JOBS": json.dumps([JOB])}, {"binance.BTC-USDT": ("1m",)}),
-        (
-            {
-                "MARKET_JOBS": json.dumps([JOB | {"timeframe": "5m"}]),
-                "MARKET_INGEST_JOBS": json.dumps([JOB, JOB | {"timeframe": "1h"}]),
-            },
-            {"binance.BTC-USDT": ("5m", "1m")},
-        ),
-        (
-            {
-                "BACKFILL_ENABLED": "true",
-                "BACKFILL_EXCHANGE": "kraken",
-                "BACKFILL_SYMBOLS": "ETH/USD",
-                "BACKFILL_TIMEFRAMES": "1m,5m",
-            },
-            {"kraken.ETH-USD": ("1m", "5m")},
-        ),
-        ({"BACKFILL_ENABLED": "false", "BACKFILL_SYMBOLS": "ETH/USD"}, dict(SHIPPED)),
-    ],
-)
-def test_the_settings_name_series_and_timeframes(
-    given: dict[str, str], wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    assert seeds(load_settings()) == wanted
+def wanted(**environment):
+    return seeds(load_settings(**environment))
 
 
-def test_planting_registers_what_is_missing_and_one_bad_seed_blocks_no_other(tmp_path: Path) -> None:
-    with Simulator() as vendor:
-        bench = Workbench(
-            load_settings(
-                ingest_state_dir=tmp_path,
-                binance_url=vendor.url,
-                ingestion_markets=("NOPE/USDT", "BTC/USDT", "ETH/USDT"),
-            )
-        )
-        bench.catalog.create()
-        added, errors = plant(bench, ["binance.BTC-USDT"])
-        assert (added, errors) == (["binance.BTC-USDT"], {})
-        bench.registry.enable("binance.BTC-USDT", False)
-        added, errors = plant(bench)
-        assert added == ["binance.ETH-USDT"]
-        assert list(errors) == ["binance.NOPE-USDT"]
-        assert "NOPE" in str(errors["binance.NOPE-USDT"])
-        assert not bench.registry.require("binance.BTC-USDT").series.enabled
+def test_nothing_said_means_what_is_shipped():
+    assert wanted() == dict(SHIPPED)
 
 
-def test_a_timeframe_that_is_not_ingested_is_refused(tmp_path: Path) -> None:
-    bench = Workbench(
-        load_settings(ingest_state_dir=tmp_path, backfill_enabled=True, backfill_timeframes=("15m",))
-    )
-    bench.catalog.create()
-    added, errors = plant(bench)
+def test_markets_in_every_spelling_are_one_series():
+    spelled = "BTC/USDT, BTCUSDT, btc-usdt, binance.BTC-USDT, binance.BTCUSDT"
+    assert wanted(ingestion_markets=spelled) == {BTC: ("1m",)}
+    assert wanted(ingestion_markets='["kraken.ETH-USD", "BTC/USDT"]', exchange_name="coinbase") == {
+        "kraken.ETH-USD": ("1m",),
+        "coinbase.BTC-USDT": ("1m",),
+    }
+
+
+def test_jobs_add_their_timeframes():
+    jobs = [JOB, JOB | {"timeframe": "5m"}, JOB | {"timeframe": "1d", "symbol": "ETH/USDT"}]
+    assert wanted(market_jobs=json.dumps(jobs)) == {BTC: ("1m", "5m"), ETH: ("1m",)}
+    assert wanted(market_ingest_jobs=json.dumps([JOB])) == {BTC: ("1m",)}
+    frames = ("1m", "5m", "1h", "1d", "1w", "15m")
+    assert [fetched_as(frame) for frame in frames] == ["1m", "5m", "1m", "1m", "1m", "15m"]
+
+
+def test_backfill_symbols_count_when_the_window_is_enabled():
+    symbols = {"backfill_symbols": "BTC/USDT,ETH/USDT", "backfill_timeframes": "1m,5m"}
+    assert wanted(**symbols) == dict(SHIPPED)
+    assert wanted(**symbols, backfill_enabled=True) == {BTC: ("1m", "5m"), ETH: ("1m", "5m")}
+
+
+def test_planting_registers_what_the_venue_has_and_names_what_it_has_not(world):
+    world.setenv(INGESTION_MARKETS="BTC/USDT,BTCC/USDT,JUP/USDT")
+    added, errors = plant(world.bench, now=utc(2026, 6, 15, 12))
+    assert added == [BTC, "binance.JUP-USDT"]
+    assert list(errors) == ["binance.BTCC-USDT"]
+    assert "nearest names: BTCUSDT" in str(errors["binance.BTCC-USDT"])
+    series = world.bench.registry.require(BTC).series
+    assert series.backfill_from == utc(2026, 6, 14)
+    assert series.listed_at == utc(2017, 8, 17, 4)
+    assert plant(world.bench)[0] == []
+
+
+def test_planting_again_changes_nothing_but_adds_a_timeframe_that_is_new(world):
+    world.setenv(INGESTION_MARKETS="BTC/USDT")
+    assert plant(world.bench)[0] == [BTC]
+    world.bench.registry.enable(BTC, False)
+    assert plant(world.bench) == ([], {})
+    assert world.bench.registry.require(BTC).series.enabled is False
+    world.setenv(INGESTION_MARKETS="", MARKET_JOBS=json.dumps([JOB | {"timeframe": "5m"}]))
+    assert plant(world.bench) == ([], {})
+    assert world.bench.registry.require(BTC).series.timeframes == ("1m", "5m")
+
+
+def test_a_timeframe_that_is_no_table_is_refused_with_those_that_are(world):
+    world.setenv(MARKET_JOBS=json.dumps([JOB | {"timeframe": "15m"}, JOB | {"symbol": "ETH/USDT"}]))
+    added, errors = plant(world.bench)
+    assert added == [ETH]
+    assert "'15m' is not ingested: use one of 1m, 5m, 1h, 1d, 1w" in str(errors[BTC])
+
+
+def test_a_venue_that_is_down_is_told_seed_by_seed(world):
+    world.simulator.faults.add(Fault("server_error", times=None, status=502))
+    added, errors = plant(world.bench)
     assert added == []
-    assert "'15m'" in str(errors["binance.BTC-USDT"])
+    assert set(errors) == set(SHIPPED)
+    assert all("502" in str(error) for error in errors.values())
