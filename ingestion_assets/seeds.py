@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ingestion_assets.registry import Series, parse_id, series_id
 from ingestion_assets.settings import Settings
-from ingestion_assets.sources.errors import SourceError
+from ingestion_assets.sources.errors import GeoBlocked, SourceError, Transient
 from ingestion_assets.tables import DERIVED, INGESTED
 from ingestion_assets.workbench import Workbench
 
@@ -52,24 +52,32 @@ def plant(
 ) -> tuple[list[str], dict[str, Exception]]:
     """Register the seeds that are missing: the ids of the new ones, and by seed why one could not be.
 
-    One that cannot be looked up does not keep the others from being planted.
+    One that cannot be looked up does not keep the others from being planted; of a venue that does not
+    answer no more is asked than the first.
     """
     now = now or datetime.now(UTC)
     wanted = seeds(bench.settings)
     known = {series.id: series for series in bench.registry.series()}
     added: list[str] = []
     errors: dict[str, Exception] = {}
+    silent: dict[str, Exception] = {}
     for name in wanted if names is None else names:
+        venue = name.partition(".")[0]
         if name in known:
             held = known[name]
             frames = tuple(dict.fromkeys((*held.timeframes, *wanted.get(name, ()))))
             if frames != held.timeframes:  # a job may ask for more of a series than was wanted before
                 bench.registry.update(dataclasses.replace(held, timeframes=frames))
             continue
+        if venue in silent:
+            errors[name] = silent[venue]
+            continue
         try:
             added += bench.registry.add_missing([_described(bench, name, wanted.get(name, ("1m",)), now)])
         except (SourceError, ValueError) as error:
             errors[name] = error
+            if isinstance(error, (Transient, GeoBlocked)):
+                silent[venue] = error
     return added, errors
 
 

@@ -78,3 +78,13 @@ def test_a_venue_that_is_down_is_told_seed_by_seed(world):
     assert added == []
     assert set(errors) == set(SHIPPED)
     assert all("502" in str(error) for error in errors.values())
+
+
+def test_a_venue_that_is_down_is_asked_once_and_the_others_are_planted(world):
+    world.setenv(INGESTION_MARKETS="BTC/USDT,ETH/USDT,kraken.ETH-USD", HTTP_ATTEMPTS="1")
+    world.simulator.faults.add(Fault("server_error", path="/api/v3/", times=None, status=502))
+    added, errors = plant(world.bench)
+    assert added == ["kraken.ETH-USD"]
+    assert list(errors) == [BTC, ETH]
+    asked = world.simulator.requests.by_path
+    assert sum(asked[path] for path in asked if path.startswith("/api/v3/")) == 1

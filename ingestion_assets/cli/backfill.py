@@ -25,7 +25,9 @@ def backfill(
     verify: Annotated[
         bool, typer.Option("--verify", help="Fetch a sample of what is held and compare.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Fetch and check, but write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Fetch and check, but write nothing; with --here.")
+    ] = False,
     here: Annotated[
         bool, typer.Option("--here", help="In this process, to the minute; Dagster does not hear of it.")
     ] = False,
@@ -82,6 +84,7 @@ def run_backfill(
     from ingestion_assets.cli import output
     from ingestion_assets.cli.dagster_api import DagsterApi, ui_url
     from ingestion_assets.cli.dagster_backfill import backfill_by_dagster
+    from ingestion_assets.cli.errors import BadInput
     from ingestion_assets.cli.here_backfill import backfill_here
     from ingestion_assets.cli.plan import show_plan
     from ingestion_assets.cli.planning import plan_work, totals
@@ -90,6 +93,11 @@ def run_backfill(
 
     options = Options(full_refresh=full_refresh, dry_run=dry_run, verify=verify)
     works = work(bench, names, timeframes, start, end, everything=everything)
+    if dry_run and not here:
+        raise BadInput(
+            "--dry-run: a Dagster backfill counts what it does not materialise as failed: add --here, "
+            "or use `ingest plan`"
+        )
     api = None if here else DagsterApi(ui_url(bench.settings, url))
     if api is not None:
         api.require()

@@ -13,6 +13,7 @@ from ingestion_assets.cli.stack import Service
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LEVEL = re.compile(r" - (WARNING|ERROR|CRITICAL) - ")
+_RUN = re.compile(r"^(\w+) - [0-9a-f]{8}-[0-9a-f-]{27} - (?:\d+ - )?")
 _CHANGES_EACH_TIME = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
 # Said by Dagster at every start on a new state folder, or said again at the end of the run.
 _IDLE_TALK = ("No cursor for event type", "STEP_FAILURE")
@@ -67,7 +68,7 @@ def _of_dagster(line: str) -> tuple[str, str]:
     level = _LEVEL.search(line)
     if level is None or any(words in line for words in _IDLE_TALK):
         return "", ""
-    return line[level.end() :], "yellow" if level[1] == "WARNING" else "red"
+    return _RUN.sub(r"\1: ", line[level.end() :]), "yellow" if level[1] == "WARNING" else "red"
 
 
 def _since(log: Path, place: int) -> tuple[list[str], tuple[Path, int]]:

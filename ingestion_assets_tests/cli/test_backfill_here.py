@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -82,10 +83,10 @@ def test_what_fails_is_named_what_landed_stays_and_the_next_run_resumes(
     assert held(btc) == MINUTES
 
 
-def test_an_interrupted_backfill_says_so_and_is_taken_up_again(checkout: Checkout) -> None:
+def test_an_interrupted_backfill_says_so(checkout: Checkout, prepared_state: Path) -> None:
+    shutil.copytree(prepared_state, checkout.folder / ".dagster")
     with Simulator(latency_ms=200) as vendor:
         environment = {"BINANCE_URL": vendor.url, "HTTP_CONCURRENCY": "1"}
-        checkout("setup").ok()
         checkout("registry", "add", "binance", "BTC/USDT", "--no-backfill", **environment).ok()
         command = ("backfill", "--here", "--from", "2024-01-01", "--to", "2024-04-01")
         process = checkout.start(*command, **environment)

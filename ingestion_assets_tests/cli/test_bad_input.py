@@ -45,6 +45,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "backfill timeframe": (["backfill", "--here", "-t", "4h"], ["4h", "1m, 5m"]),
     "backfill future": (["backfill", "--here", "--from", "2099"], ["--from", "2099", "future"]),
     "refresh and verify": (["backfill", "--here", "--full-refresh", "--verify"], ["full_refresh", "verify"]),
+    "dry run by dagster": (["backfill", "--dry-run"], ["--dry-run", "--here"]),
     "url without scheme": (["backfill", "--url", "localhost:3000"], ["--url", "localhost:3000", "http://"]),
     "gaps of an unknown series": (["gaps", "binance.BTC-USDC"], ["binance.BTC-USDC", "Nearest", BTC]),
     "explain without a time": (["explain", BTC, "noon"], ["noon", "ISO"]),

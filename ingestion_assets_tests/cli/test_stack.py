@@ -129,13 +129,13 @@ def test_the_terminal_shows_rows_and_troubles_once(stack: Stack) -> None:
             '{"level": "ERROR", "message": "symbol_execution_failed", "symbol": "a.Z", "error": "no"}\n'
         )
         log.write(
-            f"\x1b[32m2026-11-21 01:40:54 +0000\x1b[0m - dagster - ERROR - j - {run} - RUN_FAILURE - x\n"
+            f"\x1b[32m2026-11-21 01:40:54\x1b[0m - dagster - ERROR - j - {run} - 4783 - RUN_FAILURE - x\n"
         )
         log.write("2026-11-21 - dagster - ERROR - j - STEP_FAILURE - said again by RUN_FAILURE\n")
         log.write("2026-11-21 - dagster - INFO - nothing of interest\n{broken\nhalf a line - WARNING - ")
     assert list(lines.new()) == [
         ("code: a.Z: no", "red"),
-        (f"code: j - {run} - RUN_FAILURE - x", "red"),
+        ("code: j: RUN_FAILURE - x", "red"),
         ("7 new rows of a.X", "green"),
     ]
     with service.log.open("a") as log:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -32,7 +33,8 @@ class Running:
             "INGESTION_MARKETS": "BTC/USDT",
             "RUN_ON_START": "false",
         }
-        self.process = checkout.start("up")
+        # As a script that starts it with `&` would: SIGINT is ignored to begin with.
+        self.process = checkout.start("up", prefix=["/bin/sh", "-c", "trap '' INT; exec \"$@\"", "sh"])
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -139,14 +141,17 @@ def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) 
     assert "is registered" in checkout("registry", "add", "binance", "ETH/USDT", "--no-backfill").ok().err
 
 
-def test_a_server_that_dies_stops_the_rest_with_its_last_words(checkout: Checkout) -> None:
-    (checkout.folder / "ingestion_assets" / "definitions.py").write_text(
-        "raise RuntimeError('a typing error')\n"
-    )
-    (checkout.folder / "dagster.yaml").write_text("storage: {nonsense: true}\n")
-    done = checkout("up", DAGSTER_PORT=str(free_port()), SIMULATOR_PORT=str(free_port()), timeout=200)
-    assert done.code != 0
-    assert "nonsense" in done.err
+def test_a_server_that_dies_is_named_with_its_last_words_and_nothing_is_left(
+    checkout: Checkout, prepared_state: Path
+) -> None:
+    shutil.copytree(prepared_state, checkout.folder / ".dagster")
+    (checkout.folder / "ingestion_assets" / "definitions.py").write_text("import nonesuch\n")
+    ports = {"DAGSTER_PORT": str(free_port()), "SIMULATOR_PORT": str(free_port())}
+    done = checkout("up", **ports, timeout=200)
+    assert done.code == 1
+    assert "code ended unexpectedly with code 1" in done.err
+    assert "No module named 'nonesuch'" in done.err
+    assert not any(listening(int(port)) for port in ports.values())
 
 
 def test_ports_are_looked_at_before_anything_starts(checkout: Checkout) -> None:
