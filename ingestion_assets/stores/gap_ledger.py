@@ -155,16 +155,11 @@ class GapLedger:
 
     def due(self, now: datetime, max_attempts: int) -> list[Gap]:
         """What should be fetched now: missing and not lately tried too often, or a verdict gone stale."""
-        return [
-            g
-            for g in self.open()
-            if (
-                g.reason == MISSING
-                and g.attempts < max_attempts
-                and (g.next_try_at is None or g.next_try_at <= now)
-            )
-            or (g.reason in VERDICTS and g.expires_at is not None and g.expires_at <= now)
-        ]
+        waited = sa.or_(GAPS.c.next_try_at.is_(None), GAPS.c.next_try_at <= now)
+        missing = sa.and_(GAPS.c.reason == MISSING, GAPS.c.attempts < max_attempts, waited)
+        stale = sa.and_(GAPS.c.reason.in_(VERDICTS), GAPS.c.expires_at <= now)
+        with self.catalog.read() as db:
+            return _open(db, only=sa.or_(missing, stale))
 
     def tried(self, gaps: Iterable[Gap], now: datetime) -> None:
         """These are being fetched; if that comes to nothing, wait longer each time before the next try."""
@@ -301,13 +296,19 @@ def _new(
 
 
 def _open(
-    db: sa.Connection, table: str | None = None, series: str | None = None, within: Window | None = None
+    db: sa.Connection,
+    table: str | None = None,
+    series: str | None = None,
+    within: Window | None = None,
+    only: sa.ColumnElement[bool] | None = None,
 ) -> list[Gap]:
     query = sa.select(GAPS).where(GAPS.c.closed_at.is_(None)).order_by(GAPS.c.series, GAPS.c.start)
     if table is not None:
         query = query.where(GAPS.c.table_path == table)
     if series is not None:
         query = query.where(GAPS.c.series == series)
+    if only is not None:
+        query = query.where(only)
     if within is not None:
         query = query.where(GAPS.c.start < within.end, GAPS.c.end > within.start)
     return [_gap(row) for row in db.execute(query).mappings()]
