@@ -33,6 +33,8 @@ BTC, ETH, XRP, NOPE = (f"binance.{base}-USDT" for base in ("BTC", "ETH", "XRP", 
 _RUN = "query($id:ID!){runOrError(runId:$id){... on Run{status}}}"
 _LATEST_RUN = "{runsOrError(limit:1){... on Runs{results{id}}}}"
 _BACKFILL = "query($id:String!){partitionBackfillOrError(backfillId:$id){... on PartitionBackfill{status}}}"
+_FORGET = """mutation($key:String!){deleteDynamicPartitions(partitionsDefName:"market",partitionKeys:[$key],
+  repositorySelector:{repositoryName:"__repository__",repositoryLocationName:"ingestion_assets"}){__typename}}"""
 _LAUNCH = """mutation($p:LaunchBackfillParams!){launchPartitionBackfill(backfillParams:$p){__typename
   ... on LaunchBackfillSuccess{backfillId}}}"""
 
@@ -167,6 +169,8 @@ def type_a_series_that_does_not_exist(stack: RunningStack, visitor: Visitor, mon
     visitor.see(re.compile(r"binance has no market 'NOPE/USDT'.*nearest names: \w+"))
     visitor.picture("refused", private=True)
     assert stack.registered() == {BTC, ETH}
+    answer = stack.ask(_FORGET, key=NOPE)  # what is typed in stays in the list until somebody takes it out
+    assert answer["deleteDynamicPartitions"]["__typename"] == "DeleteDynamicPartitionsSuccess"
 
 
 def run_the_checks(stack: RunningStack, visitor: Visitor) -> None:
@@ -207,6 +211,8 @@ def look_at_the_graph(visitor: Visitor) -> None:
     visitor.page.keyboard.press("Alt+KeyE")  # expand all groups
     for name in ("ohlcv_1m", "ohlcv_5m", "ohlcv_1h", "ohlcv_1d", "ohlcv_1w", "market_coverage"):
         visitor.see(name)
+    for _ in range(3):  # until the whole group is seen
+        visitor.page.get_by_role("img", name="zoom_out").click()
     visitor.picture("graph")
 
 

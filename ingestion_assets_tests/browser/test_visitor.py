@@ -16,7 +16,7 @@ def no_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_developer_without_a_browser_reads_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="THE UI IS NOT TESTED.*apt install chromium"):
+    with pytest.raises(pytest.skip.Exception, match=r"THE UI IS NOT TESTED.*apt install chromium"):
         chromium()
 
 
