@@ -6,8 +6,8 @@
     webserver   the UI
     daemon      schedules, sensors, backfills, the run queue
 
-One code server for both: a webserver and a daemon that load the definitions themselves cost twice the
-memory and twice the time.
+One code server for both: a webserver and a daemon that each bring their own take 125 MB more (495 MB
+instead of 370 MB). It does not load changed code again: after an edit, stop and start.
 """
 
 from __future__ import annotations
