@@ -169,20 +169,22 @@ def test_a_wrong_setting_keeps_them_from_loading_and_is_named(tmp_path):
 
 
 def test_the_shell_materialises_a_partition_and_a_range(world_on_disk):
-    """The command of the README, as it is typed."""
+    """The commands of the README, as they are typed."""
     world, names = world_on_disk, ("binance.BTC-USDT", "binance.ETH-USDT")
     world.register(*names, since=utc(2024, 1, 31), until=utc(2024, 2, 2))
-    line = "dagster asset materialize -m ingestion_assets.definitions"
-    assert line in (PROJECT / "README.md").read_text()
+    line, module = "dagster asset materialize --select market/ohlcv_1m", "ingestion_assets.definitions"
+    told = (PROJECT / "README.md").read_text()
+    assert f"export DAGSTER_MODULE_NAME={module}\n{line} --partition " in told
+    assert "--partition-range " in told
     given = {
+        "DAGSTER_MODULE_NAME": module,
         "DAGSTER_HOME": str(world.folder / "dagster"),
         "EXCHANGE_URLS": json.dumps({"binance": world.simulator.url}),
     }
     one = f"--partition 2024-01|{names[0]}"
     several = f"--partition-range 2024-01|{names[0]}...2024-02|{names[1]}"
     for keys, held in ((one, 1), (several, 4)):
-        command = f"{line} --select market/ohlcv_1m {keys}".split()
-        done = shell(world.folder, *command, **given)
+        done = shell(world.folder, *f"{line} {keys}".split(), **given)
         assert done.returncode == 0, done.stderr
         assert len(world.materialized(M1)) == held
     assert world.bench.lake.inventory(M1) == {name: ["2024-01", "2024-02"] for name in names}
