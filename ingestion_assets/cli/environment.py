@@ -70,8 +70,12 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def for_children(**more: str) -> Mapping[str, str]:
-    """What a child process is started with. Output is seen when it is written, not when a buffer is full."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "DAGSTER_DISABLE_TELEMETRY": "1", **more}
+    """What a child process is started with. Output is seen when it is written, not when a buffer is full.
+
+    A module that somebody named for Dagster's own commands would contradict the workspace that we name.
+    """
+    own = {name: value for name, value in os.environ.items() if name != "DAGSTER_MODULE_NAME"}
+    return {**own, "PYTHONUNBUFFERED": "1", "DAGSTER_DISABLE_TELEMETRY": "1", **more}
 
 
 def apply(**values: str) -> None:
