@@ -68,12 +68,15 @@ def plant(
             frames = tuple(dict.fromkeys((*held.timeframes, *wanted.get(name, ()))))
             if frames != held.timeframes:  # a job may ask for more of a series than was wanted before
                 bench.registry.update(dataclasses.replace(held, timeframes=frames))
+                bench.expect([bench.registry.require(name).series], now)
             continue
         if venue in silent:
             errors[name] = silent[venue]
             continue
         try:
-            added += bench.registry.add_missing([_described(bench, name, wanted.get(name, ("1m",)), now)])
+            series = _described(bench, name, wanted.get(name, ("1m",)), now)
+            added += bench.registry.add_missing([series])
+            bench.expect([series], now)
         except (SourceError, ValueError) as error:
             errors[name] = error
             if isinstance(error, (Transient, GeoBlocked)):

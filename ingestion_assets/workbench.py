@@ -13,6 +13,7 @@ from functools import cached_property
 from importlib import metadata
 
 from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, unlanded
+from ingestion_assets.ingestion.audit import audit
 from ingestion_assets.ingestion.progress import Progress
 from ingestion_assets.intervals import TIMEFRAMES, floor
 from ingestion_assets.registry import Series, check_id, parse_id, series_id
@@ -24,7 +25,7 @@ from ingestion_assets.stores.gap_ledger import GapLedger
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.stores.registry_table import Registry
-from ingestion_assets.tables import Table
+from ingestion_assets.tables import INGESTED, Table
 
 
 class Workbench:
@@ -157,10 +158,18 @@ class Workbench:
                         raise ValueError(f"series id {name!r} is an alias: name the partition {canonical}")
                     self.registry.add_missing([self.describe(name, now)])
                     known[name] = self.registry.require(name).series
+                    self.expect([known[name]], now)
                 found[name] = known[name]
             except (SourceError, ValueError) as error:
                 refused[name] = error
         return found, refused
+
+    def expect(self, newcomers: Iterable[Series], now: datetime) -> None:
+        """Note in the ledger what the lake should hold of new series and nobody has fetched yet."""
+        grace = timedelta(minutes=self.settings.freshness_minutes)
+        for series in newcomers:
+            for timeframe in series.timeframes if series.rest else ():
+                audit(INGESTED[timeframe], series, self.lake, self.ledger, now, grace=grace)
 
     async def look_up(self, exchange: str, symbol: str) -> Market:
         """The market at the venue; raises NotFound with the nearest names."""

@@ -167,8 +167,10 @@ def add(
             "description": description,
         }
     )
-    series = described(bench, given, datetime.now(UTC))
+    now = datetime.now(UTC)
+    series = described(bench, given, now)
     bench.registry.add(series)
+    bench.expect([series], now)
     _mirror([series.id])
     start = iso(series.backfill_from) if series.backfill_from else "now"
     output.say(f"{series.id} is registered: {' '.join(series.timeframes)} from {start} on.", style="green")
@@ -196,8 +198,10 @@ def import_file(
 
     bench = environment.bench()
     environment.dagster_home()
-    series = read(file, bench, datetime.now(UTC))
+    now = datetime.now(UTC)
+    series = read(file, bench, now)
     bench.registry.add_missing(series)
+    bench.expect(series, now)
     _mirror([one.id for one in series])
     if as_json:
         output.show_json([as_dict(bench.registry.require(one.id)) for one in series])
