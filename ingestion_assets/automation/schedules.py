@@ -13,6 +13,7 @@ import dagster as dg
 
 from ingestion_assets.automation.jobs import (
     CAUSE,
+    DERIVE_JOB,
     EVERY_GAP,
     GAP_SCAN_JOB,
     INGEST_JOB,
@@ -21,7 +22,7 @@ from ingestion_assets.automation.jobs import (
 )
 from ingestion_assets.checks import followed
 from ingestion_assets.intervals import Window
-from ingestion_assets.partitions import keys_in, run_requests
+from ingestion_assets.partitions import key_of, keys_in, run_requests
 from ingestion_assets.resources import workbench
 from ingestion_assets.seeds import fetched_as
 from ingestion_assets.settings import MarketJob, Settings, SettingsError
@@ -217,6 +218,24 @@ def _backfill_window(settings: Settings) -> list[dg.ScheduleDefinition]:
     )
 
 
+@dg.schedule(
+    name="derive_nightly",
+    job=DERIVE_JOB,
+    cron_schedule="30 0 * * *",
+    execution_timezone="UTC",
+    default_status=_status(True),
+    description="Aggregates of the last two months again, for series that stopped in mid-hour or mid-day.",
+)
+def derive_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+    now = _time(context)
+    recent = {f"{moment:%Y-%m}" for moment in (now, now.replace(day=1) - timedelta(days=1))}
+    held = workbench().lake.inventory(INGESTED["1m"])
+    keys = [key_of(month, name) for name, months in held.items() for month in months if month in recent]
+    order = context.instance.get_dynamic_partitions("market")
+    requests = run_requests(DERIVE_JOB.name, keys, order, tags={CAUSE: "derive"})
+    return requests or dg.SkipReason("no minutes of these months are held")
+
+
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     nightly: dict[str, Any] = {"execution_timezone": "UTC", "default_status": _status(True)}
     return [
@@ -225,6 +244,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         *_market_jobs("market_jobs", "MARKET_JOBS", settings.market_jobs, settings),
         *_market_jobs("market_ingest_jobs", "MARKET_INGEST_JOBS", settings.market_ingest_jobs, settings),
         *_backfill_window(settings),
+        derive_nightly,
         _registry_execute(settings),
         dg.ScheduleDefinition(
             name="gap_scan_hourly", job=GAP_SCAN_JOB, cron_schedule="25 * * * *", **nightly

@@ -211,6 +211,13 @@ class TestEnvironment:
         assert len(names) == len(set(names)) > 24
 
 
+def test_the_nightly_aggregation_takes_the_last_two_months_that_are_held(world):
+    world.register(BTC, ETH)
+    world.run(M1, f"2024-05|{BTC}")
+    outcome = world.at("derive_nightly", utc(2024, 6, 1, 0))
+    assert ranges(outcome) == [(f"2024-05|{BTC}", f"2024-05|{BTC}")]
+
+
 def test_the_nightly_gap_scan_looks_at_all_history(world):
     """A null in run config is easily dropped on the way; then two months would be all that is looked at."""
     nightly = world.at("gap_scan_nightly", MIDDAY).run_requests[0]
