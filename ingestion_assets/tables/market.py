@@ -128,7 +128,7 @@ def aggregates(timeframe: str, grain: timedelta, parts: int) -> Table:
         ),
         grain=grain,
         origin="`market/ohlcv_1m`",
-        cadence="after each ingestion",
+        cadence="when an hour is over, and whatever changes later",
         history="as `market/ohlcv_1m`",
         promises=(
             *_candle_promises(grain),
