@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion_assets.intervals import Window, holes, micros, moment_of, month_window, months
+from ingestion_assets.stores.merging import merged_rows
 from ingestion_assets.stores.objects import Objects, StoreError, open_objects
 from ingestion_assets.tables import Table
 
@@ -208,7 +209,7 @@ class Lake:
 
         def change(content: bytes | None) -> bytes | None:
             held = None if content is None else _decode(content, objects.url(path), table)
-            merged, superseded, counts = _union(
+            merged, superseded, counts = merged_rows(
                 table, held, rows, list(replace), known_now or datetime.now(UTC)
             )
             outcome.update(counts, merged=merged, size=len(content or b""))
