@@ -172,7 +172,7 @@ def test_a_backfill_that_is_killed_again_and_again(
     homes: list[Home], kills: int, window: tuple[str, str], record_property: Any
 ) -> None:
     disturbed, undisturbed = homes
-    random_, at_work, landings = random.Random(kills), 0, itertools.cycle([1, 0, 0, 1, 0])
+    random_, at_work, landings = random.Random(kills), 0, itertools.cycle([1, 0, 1])
     for _ in range(kills):
         at_work += killed(disturbed, window, next(landings), random_.random() * 0.4)
         lost = disturbed.bench.registry.release_lost(process_alive)
@@ -183,10 +183,11 @@ def test_a_backfill_that_is_killed_again_and_again(
     record_property("killed at work", at_work)
     last, whole = disturbed.run(window), undisturbed.run(window)
     assert (last["failed"], whole["failed"]) == ({}, {})
-    record_property("rows landed before the last run", whole["new_rows"] - last["new_rows"])
-    record_property("rows landed by the last run", last["new_rows"])
     assert at_work > kills // 2, "the work is too short for this storm"
-    assert last["new_rows"] < whole["new_rows"], "no run has landed anything before it was killed"
+    landed = whole["new_rows"] - last["new_rows"]
+    record_property("rows landed before the last run", landed)
+    record_property("rows landed by the last run", last["new_rows"])
+    assert landed > (kills // 8) * 28 * 1440, "the runs have landed too little before they were killed"
     disturbed.assert_like(undisturbed, window)
     story = disturbed.bench.ledger.story(TABLE.path, "binance.BTC-USDT", span(window))
     told = sorted({(iso(g.window.start), iso(g.window.end), g.reason) for g in story})
