@@ -31,10 +31,12 @@ def mixed_worlds(bench: Workbench) -> str | None:
                 continue
             if origins and (_SIMULATOR in origins) != simulated:
                 held, other = ("simulated", "real") if _SIMULATOR in origins else ("real", "simulated")
+                state = settings.ingest_state_dir.expanduser()
                 return (
                     f"DATA_LAKE_PATH={settings.data_lake_path!r} holds {held} candles of {series}, and with "
-                    f"PROFILE={settings.profile} {other} ones would be added: "
-                    "set DATA_LAKE_PATH to another folder, or move this one away"
+                    f"PROFILE={settings.profile} {other} ones would be added. Set DATA_LAKE_PATH and "
+                    f"INGEST_STATE_DIR to other folders, like DATA_LAKE_PATH={settings.data_lake_path}-{other} "
+                    f"INGEST_STATE_DIR={state}-{other}, or move these away"
                 )
     return None
 
