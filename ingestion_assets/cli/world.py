@@ -35,8 +35,9 @@ def mixed_worlds(bench: Workbench) -> str | None:
                 return (
                     f"DATA_LAKE_PATH={settings.data_lake_path!r} holds {held} candles of {series}, and with "
                     f"PROFILE={settings.profile} {other} ones would be added. Set DATA_LAKE_PATH and "
-                    f"INGEST_STATE_DIR to other folders, like DATA_LAKE_PATH={settings.data_lake_path}-{other} "
-                    f"INGEST_STATE_DIR={state}-{other}, or move these away"
+                    "INGEST_STATE_DIR to other folders, like "
+                    f"DATA_LAKE_PATH={settings.data_lake_path}-{other} INGEST_STATE_DIR={state}-{other}, "
+                    "or move these away"
                 )
     return None
 
