@@ -129,21 +129,16 @@ class Workbench:
         )
 
     def land(self, table: Table, fetched: Fetched, *, run: str, options: Options | None = None) -> Landed:
+        version = self.code_version
         try:
-            return land(
-                table,
-                fetched,
-                self.lake,
-                self.ledger,
-                run=run,
-                code_version=self.code_version,
-                options=options,
+            landed = land(
+                table, fetched, self.lake, self.ledger, run=run, code_version=version, options=options
             )
-        except (StoreError, CatalogError) as error:
-            return unlanded(table, fetched, fetched.error or error)
-        finally:
             if fetched.delisted_at is not None and not (options and options.dry_run):
                 self._note_delisting(fetched.slice.series.id, fetched.delisted_at)
+            return landed
+        except (StoreError, CatalogError) as error:
+            return unlanded(table, fetched, fetched.error or error)
 
     def adopt(self, ids: Iterable[str], now: datetime) -> tuple[dict[str, Series], dict[str, Exception]]:
         """Series by id; one that is not registered yet is looked up at its venue and registered."""

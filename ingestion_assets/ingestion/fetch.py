@@ -190,7 +190,8 @@ class _Fetching:
                 result = await self._slice(source, now, piece)
             except Exception as error:  # noqa: BLE001 told as this slice's failure; other series go on
                 result = Fetched.nothing(self.table, piece, error)
-            if result.error is not None:
+            # A month that the venue answers wrongly says nothing about the months beside it.
+            if result.error is not None and not isinstance(result.error, MalformedAnswer):
                 failed.append(result.error)
             self._done.put(result)
 

@@ -131,7 +131,9 @@ def plan_slice(
             corrupt = error.path
     missing = held_holes
     if options.verify:
-        missing = _sample(subtract(wanted, held_holes), table, source.page_rows, piece.key)
+        missing = _sample(
+            subtract(wanted, held_holes), table, source.page_rows, f"{piece.key} {now:%Y-%m-%d}"
+        )
     elif options.full_refresh:
         missing = wanted
     elif corrupt is None:
