@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def settings(**overrides: Any) -> Settings:
     """The settings, after the environment was made ready for Dagster and for child processes."""
     _load_dotenv()
+    _keep_worlds_apart()
     found = load_settings(**overrides)
     state = found.ingest_state_dir.expanduser()
     if not state.is_absolute():
@@ -31,6 +32,16 @@ def settings(**overrides: Any) -> Settings:
     if not os.environ.get("DAGSTER_HOME") and (ROOT / "dagster.yaml").exists():
         os.environ["DAGSTER_HOME"] = str(ROOT)
     return found
+
+
+def _keep_worlds_apart() -> None:
+    """Simulated and real candles have folders of their own, unless somebody names others."""
+    if os.environ.get("PROFILE", "").strip().lower() != "live":
+        return
+    if os.environ.get("INGEST_STATE_DIR") in (None, "", str(ROOT / ".dagster")):
+        os.environ["INGEST_STATE_DIR"] = str(ROOT / ".dagster" / "live")
+    if not os.environ.get("DATA_LAKE_PATH"):
+        os.environ["DATA_LAKE_PATH"] = str(ROOT / "data_lake_live")
 
 
 def bench() -> Workbench:
@@ -75,6 +86,7 @@ def for_children(**more: str) -> Mapping[str, str]:
     A module that somebody named for Dagster's own commands would contradict the workspace that we name.
     """
     own = {name: value for name, value in os.environ.items() if name != "DAGSTER_MODULE_NAME"}
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), own.get("PYTHONPATH"))))
     return {**own, "PYTHONUNBUFFERED": "1", "DAGSTER_DISABLE_TELEMETRY": "1", **more}
 
 

@@ -51,11 +51,12 @@ def up() -> None:
         more = {}
         if settings.redis_url is None:
             more["REDIS_URL"] = cleanup.enter_context(Redis()).url
-        stack = Stack(state / "logs", environment.for_children(**more), home, signals)
+        # Not in the project's folder: there Dagster would put `.env` above what is exported.
+        stack = Stack(state / "logs", environment.for_children(**more), folder, signals)
         cleanup.callback(_stop, stack, settings)
         output.say("Starting …")
         try:
-            prepared = _start(stack, settings, folder)
+            prepared = _start(stack, settings, home)
             _banner(settings, state, prepared, time.monotonic() - began)
             _watch(stack)
         except Stopped:
@@ -73,7 +74,7 @@ def ui_address(settings: Settings) -> str:
     return ui_url(settings, None)
 
 
-def _start(stack: Stack, settings: Settings, folder: Path) -> dict[str, Any]:
+def _start(stack: Stack, settings: Settings, home: Path) -> dict[str, Any]:
     from ingestion_assets.cli.dagster_api import DagsterApi
     from ingestion_assets.cli.setup import has_tables
     from ingestion_assets.cli.stack import unix_listening
@@ -85,15 +86,15 @@ def _start(stack: Stack, settings: Settings, folder: Path) -> dict[str, Any]:
         simulate = ["simulate", "--port", str(port), "--seed", str(seed)]
         stack.start("simulator", [*python, "ingestion_assets.cli", *simulate])
         stack.wait_until(lambda: listening(port), "the simulator", START_SECONDS)
-    socket = folder / "code.sock"
+    socket = stack.cwd / "code.sock"
     module = "ingestion_assets.definitions"
     # Dagster's tables are made by one process: two would race.
-    prepared = None if has_tables(stack.cwd, settings.ingest_state_dir.expanduser()) else _prepare(stack)
+    prepared = None if has_tables(home, settings.ingest_state_dir.expanduser()) else _prepare(stack)
     stack.start("code", [*python, "dagster", "api", "grpc", "-m", module, "--socket", str(socket)])
     prepared = prepared or _prepare(stack)
     stack.wait_until(lambda: unix_listening(socket), "the code server", START_SECONDS)
     server = {"socket": str(socket), "location_name": "ingestion_assets"}
-    workspace = folder / "workspace.yaml"
+    workspace = stack.cwd / "workspace.yaml"
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
     where = ["-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(workspace)]
     stack.start("webserver", [*python, "dagster_webserver", *where])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -30,6 +31,32 @@ def test_a_fresh_checkout_is_made_ready_from_any_folder_and_only_once(checkout: 
     assert "set up already" in again.err
     assert {path: path.read_bytes() for path in state.rglob("*.db")} == before
     assert "No series is registered" in checkout("registry", "list").ok().err
+
+
+def test_the_live_world_has_folders_of_its_own_unless_others_are_named(checkout: Checkout) -> None:
+    checkout("setup").ok()
+    lake = "from ingestion_assets.cli import environment as e; s = e.settings(); print(s.data_lake_path)"
+    live = checkout.folder / ".dagster" / "live"
+    assert not live.exists()
+    checkout("setup", PROFILE="live").ok()
+    assert (live / "catalog.sqlite").exists()
+    named = checkout.elsewhere / "named"
+    checkout("setup", PROFILE="live", INGEST_STATE_DIR=str(named)).ok()
+    assert (named / "catalog.sqlite").exists()
+    found = {
+        profile: subprocess.run(
+            [sys.executable, "-c", lake],
+            env=checkout.environment | {"PROFILE": profile},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for profile in ("simulator", "live")
+    }
+    assert found == {
+        "simulator": str(checkout.folder / "data_lake"),
+        "live": str(checkout.folder / "data_lake_live"),
+    }
 
 
 def test_processes_that_set_up_at_once_do_not_trip_over_each_other(checkout: Checkout) -> None:
