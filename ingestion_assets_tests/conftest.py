@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,13 @@ hypothesis.settings.load_profile("ingestion_assets")
 # What a developer's shell may hold and Dagster, boto3, PostgreSQL's client or requests would read.
 THEIRS = ("AWS_", "DAGSTER_", "PG")
 PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+
+
+def pytest_configure() -> None:
+    """A shell that starts us in the background has us ignore Ctrl-C; what tests start would inherit that."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)

@@ -98,7 +98,7 @@ def test_everything_that_runs_by_itself_does_so_from_the_start(repository):
         s.name for s in repository.schedule_defs if s.default_status == dg.DefaultScheduleStatus.RUNNING
     }
     nightly = {"gap_scan_hourly", "gap_scan_nightly", "quality_scan_nightly", "report_coverage_daily"}
-    assert running == {"hot_1m", "hot_5m", "housekeeping_nightly", *nightly}
+    assert running == {"hot_1m", "hot_5m", "housekeeping_nightly", "derive_nightly", *nightly}
     jobs = {"ingest_market", "derive_market", "gap_scan", "quality_scan", "report_coverage", "housekeeping"}
     assert jobs <= {job.name for job in repository.get_all_jobs()}
 
