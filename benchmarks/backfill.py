@@ -212,5 +212,5 @@ def show(results: list[Result], latency_ms: int) -> None:
         report.table(f"Backfill, {job}", columns, rows)
     report.note(
         "ccxt + pandas keeps 6 columns, the others all 11 of the vendor. Its large job is run once at 0 ms; "
-        f"at {latency_ms} ms it is derived from that: {latency_ms} ms more for each page, the least it can be."
+        f"at {latency_ms} ms it is derived from that: that much more for each page, the least it can be."
     )

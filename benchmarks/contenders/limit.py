@@ -65,7 +65,7 @@ async def fetch(work: Job) -> None:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
 
             async def page(symbol: str, start: int, end: int) -> bytes:
-                params = {
+                params: dict[str, str | int] = {
                     "symbol": symbol.replace("/", ""),
                     "interval": "1m",
                     "startTime": start,
