@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import hypothesis
 import pytest
 
 from ingestion_assets.embedded import Redis
+from ingestion_assets.logs import LOGGER
 from ingestion_assets.settings import Settings
 from ingestion_assets_tests.servers import PostgresServer, S3Server, WebhookReceiver
 
@@ -53,6 +55,8 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    # What one test has configured is not to hide log lines from the next one's caplog.
+    monkeypatch.setattr(logging.getLogger(LOGGER), "propagate", True)
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,8 @@ def for_children(**more: str) -> Mapping[str, str]:
     A module that somebody named for Dagster's own commands would contradict the workspace that we name.
     """
     own = {name: value for name, value in os.environ.items() if name != "DAGSTER_MODULE_NAME"}
-    own["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), own.get("PYTHONPATH"))))
+    paths = [str(ROOT), *filter(None, own.get("PYTHONPATH", "").split(os.pathsep))]
+    own["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     return {**own, "PYTHONUNBUFFERED": "1", "DAGSTER_DISABLE_TELEMETRY": "1", **more}
 
 
