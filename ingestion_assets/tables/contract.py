@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +56,12 @@ class Table:
     columns: tuple[Column, ...]
     grain: timedelta
     promises: tuple[Promise, ...] = ()
-    key: str = "time"
+    key: str = "time"  # what tells two rows of a series apart
+    clock: str = "time"  # when it happened: rows lie in this order, and in the partition that holds it
+    # A grid has a row at every multiple of the grain. Otherwise rows are events, which come when they
+    # come: what has been fetched is then noted beside them, in steps of the grain.
+    grid: bool = True
+    cut: Literal["month", "day"] = "month"  # how much time one file holds
     version: int = 1
 
     # For a reader who decides whether to use it.
@@ -79,8 +85,26 @@ class Table:
         return tuple(c.name for c in self.columns if c.name not in (self.key, "source", "known_at"))
 
     def keys(self, rows: pa.Table) -> np.ndarray:
-        """The key column as int64 microseconds."""
-        return numbers(rows.column(self.key))
+        """The key column: int64 for whole numbers and times (microseconds), text for text."""
+        column = rows.column(self.key)
+        if pa.types.is_string(column.type):
+            return np.array(column.to_pylist(), dtype=np.str_)
+        return numbers(column)
+
+    def times(self, rows: pa.Table) -> np.ndarray:
+        """The clock column as int64 microseconds."""
+        return numbers(rows.column(self.clock))
+
+    def in_order(self, rows: pa.Table) -> pa.Table:
+        """The rows by time, and by key where the time is the same."""
+        times = self.times(rows)
+        if self.key == self.clock:
+            return (
+                rows if (np.diff(times) >= 0).all() else rows.take(pa.array(np.argsort(times, kind="stable")))
+            )
+        keys = self.keys(rows)
+        order = np.lexsort((keys, times))
+        return rows if (np.diff(order) == 1).all() else rows.take(pa.array(order))
 
     def conform(self, rows: pa.Table) -> pa.Table:
         """The rows in this table's column order and types; an optional column not given is null."""

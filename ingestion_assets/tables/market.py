@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 
-from ingestion_assets.tables.arrays import numbers
+from ingestion_assets.tables.conditions import on_grid, optional, unless, values
 from ingestion_assets.tables.contract import NAME, TIME, Column, Promise, Table
 
 TIME_COLUMN = Column("time", TIME, "when the bar opens (UTC)")
@@ -30,72 +29,37 @@ PROVENANCE = (
 )
 
 
-def _values(rows: pa.Table, name: str) -> np.ndarray:
-    return numbers(rows.column(name))
-
-
-def _not(condition: Callable[[pa.Table], np.ndarray]) -> Callable[[pa.Table], np.ndarray]:
-    """A NaN compares false with everything, so stating the promise and negating it catches NaN too."""
-    return lambda rows: ~condition(rows)
-
-
-def _optional(
-    name: str, condition: Callable[[np.ndarray, pa.Table], np.ndarray]
-) -> Callable[[pa.Table], np.ndarray]:
-    """Broken where the value is given and the condition is false."""
-
-    def broken(rows: pa.Table) -> np.ndarray:
-        column = rows.column(name)
-        if column.null_count == rows.num_rows:
-            return np.zeros(rows.num_rows, dtype=bool)
-        fine = condition(numbers(column), rows)
-        return ~fine if column.null_count == 0 else ~fine & column.is_valid().to_numpy()
-
-    return broken
-
-
-def _on_grid(grain: timedelta) -> Callable[[pa.Table], np.ndarray]:
-    step = grain // timedelta(microseconds=1)
-    origin = 4 * 86_400_000_000 if grain == timedelta(weeks=1) else 0
-
-    def broken(rows: pa.Table) -> np.ndarray:
-        opens = numbers(rows.column("time"))
-        return (opens - origin) % step != 0
-
-    return broken
-
-
-def _candle_promises(grain: timedelta) -> tuple[Promise, ...]:
+def candle_promises(grain: timedelta) -> tuple[Promise, ...]:
     return (
-        Promise("time lies on the grid", _on_grid(grain)),
-        Promise("low is a positive price", _not(lambda r: _values(r, "low") > 0)),
-        Promise("high is a finite price", _not(lambda r: _values(r, "high") < np.inf)),
+        Promise("time lies on the grid", on_grid(grain)),
+        Promise("low is a positive price", unless(lambda r: values(r, "low") > 0)),
+        Promise("high is a finite price", unless(lambda r: values(r, "high") < np.inf)),
         Promise(
             "high is at least open and close",
-            _not(lambda r: _values(r, "high") >= np.maximum(_values(r, "open"), _values(r, "close"))),
+            unless(lambda r: values(r, "high") >= np.maximum(values(r, "open"), values(r, "close"))),
         ),
         Promise(
             "low is at most open and close",
-            _not(lambda r: _values(r, "low") <= np.minimum(_values(r, "open"), _values(r, "close"))),
+            unless(lambda r: values(r, "low") <= np.minimum(values(r, "open"), values(r, "close"))),
         ),
         Promise(
             "volume is finite and not negative",
-            _not(lambda r: (_values(r, "volume") >= 0) & (_values(r, "volume") < np.inf)),
+            unless(lambda r: (values(r, "volume") >= 0) & (values(r, "volume") < np.inf)),
         ),
         Promise(
             "quote_volume is finite and not negative",
-            _optional("quote_volume", lambda v, _: (v >= 0) & (v < np.inf)),
+            optional("quote_volume", lambda v, _: (v >= 0) & (v < np.inf)),
         ),
-        Promise("trades is not negative", _optional("trades", lambda v, _: v >= 0)),
+        Promise("trades is not negative", optional("trades", lambda v, _: v >= 0)),
         Promise(
             "taker_buy_volume lies between 0 and volume",
-            _optional(
-                "taker_buy_volume", lambda v, r: (v >= 0) & (v <= _values(r, "volume") * (1 + 1e-9) + 1e-9)
+            optional(
+                "taker_buy_volume", lambda v, r: (v >= 0) & (v <= values(r, "volume") * (1 + 1e-9) + 1e-9)
             ),
         ),
         Promise(
             "taker_buy_quote_volume is finite and not negative",
-            _optional("taker_buy_quote_volume", lambda v, _: (v >= 0) & (v < np.inf)),
+            optional("taker_buy_quote_volume", lambda v, _: (v >= 0) & (v < np.inf)),
         ),
     )
 
@@ -107,7 +71,7 @@ def candles(timeframe: str, grain: timedelta) -> Table:
         text=f"{timeframe} candles as the venue gives them; closed bars only, nothing filled in.",
         columns=(TIME_COLUMN, *PRICES_AND_VOLUMES, *PROVENANCE),
         grain=grain,
-        promises=_candle_promises(grain),
+        promises=candle_promises(grain),
         origin="Binance by its own API; every other exchange through ccxt",
         cadence="every 5 min" if timeframe == "1m" else "every 15 min",
         history="since the listing, as far as the venue serves it (Kraken: the last 720 bars)",
@@ -131,10 +95,10 @@ def aggregates(timeframe: str, grain: timedelta, parts: int) -> Table:
         cadence="when an hour is over, and whatever changes later",
         history="as `market/ohlcv_1m`",
         promises=(
-            *_candle_promises(grain),
+            *candle_promises(grain),
             Promise(
                 "coverage lies in (0, 1]",
-                _not(lambda r: (_values(r, "coverage") > 0) & (_values(r, "coverage") <= 1)),
+                unless(lambda r: (values(r, "coverage") > 0) & (values(r, "coverage") <= 1)),
             ),
         ),
     )
