@@ -17,7 +17,10 @@ This page is made from `ingestion_assets/tables/` (`make docs`); do not edit it.
 
 - `time` is UTC event time with microseconds; for bars it is when the bar **opens**.
 - Files are Parquet, one for each series and month, sorted by time:
-  `<lake>/<table>/series=<id>/month=<YYYY-MM>/part-0.parquet`. The series and the month are in the path only.
+  `<lake>/<table>/series=<id>/month=<YYYY-MM>/part-0.parquet`; of tables that say so, one for each day:
+  `day=<YYYY-MM-DD>`. The series and the month or day are in the path only.
+- A table with a grid has a row at every step of it; where one is absent, the gap ledger says why. Rows of
+  a table of events come when they come; its files note for which time everything has been fetched.
 - A null means that the vendor does not say; nothing is filled in or made up.
 - A row that breaks a promise is not in the table: it is in `<lake>/_quarantine/`, with the reason.
 - Earlier values of rows that a vendor restated are in `<lake>/_revisions/`.
@@ -42,7 +45,11 @@ def _index() -> Iterator[str]:
 def _section(table: Table) -> Iterator[str]:
     yield f"## {table.path}"
     yield ""
-    yield f"{table.text} Schema version {table.version}, key `{table.key}` within a series."
+    shape = f"on a grid of {table.grain}" if table.grid else "events"
+    yield (
+        f"{table.text} Schema version {table.version}, key `{table.key}` within a series, {shape}, "
+        f"a file for each {table.cut}."
+    )
     yield ""
     yield "| column | type | null | meaning |"
     yield "|---|---|---|---|"
