@@ -1,0 +1,210 @@
+"""The online feature store: the newest rows of each series in Redis, for reads in well under a millisecond.
+
+A declared window, not a history: a row lives until the end of its bar + the domain's TTL, whoever wrote it
+and whenever. What is older is not written, is not found, and is to be read from the lake.
+
+Never older over newer: a row that says when it was known (`known_at`) gives way only to one that was known
+no earlier. Rows land in transactions of up to 1,000, oldest first; each is there whole or not at all, its
+place in the index included, so a write that ended anywhere is repaired by writing again.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ingestion_assets.stores.online.errors import OnlineError
+from ingestion_assets.stores.online.keys import Place, grain_of
+from ingestion_assets.stores.online.line import Line, Lines, command, packed
+from ingestion_assets.stores.online.values import Rows, decode, decode_all
+from ingestion_assets.stores.online.writing import Batch, Contended, land
+
+LONGEST_TTL = 20 * 365 * 86_400
+BATCH = 1_000
+MOST_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of rows that were given."""
+
+    rows: int  # are now online as given
+    newer: int  # gave way to what was known later
+    expired: int  # are older than the window
+
+    def __add__(self, other: Written) -> Written:
+        return Written(self.rows + other.rows, self.newer + other.newer, self.expired + other.expired)
+
+
+class OnlineStore:
+    """Connects when first used; may be shared by threads."""
+
+    def __init__(
+        self, url: str, *, ttl: Callable[[str], int] = lambda domain: 3_600, timeout: float = 5.0
+    ) -> None:
+        self.lines = Lines(url, timeout)
+        self._ttl = ttl
+
+    @property
+    def server(self) -> str:
+        return self.lines.server
+
+    def ttl(self, domain: str) -> int:
+        """Seconds that rows of a domain stay after the end of their bar."""
+        seconds = self._ttl(domain)
+        if not 0 < seconds <= LONGEST_TTL:
+            raise ValueError(f"TTL of {domain}: {seconds} s is not between 1 and {LONGEST_TTL} (20 years)")
+        return seconds
+
+    def life(self, domain: str, qualifier: str, grain: int | None = None) -> int:
+        """Seconds from a row's time to its end; rows of the window are no older than this."""
+        return self.ttl(domain) + (grain_of(qualifier) if grain is None else grain)
+
+    # Writing
+
+    def write(
+        self,
+        domain: str,
+        name: str,
+        qualifier: str,
+        times: Sequence[int] | np.ndarray,
+        rows: pa.Table | Mapping[str, Any],
+        grain: int | None = None,
+    ) -> int:
+        """How many of the rows are now online as given."""
+        return self.put(domain, name, qualifier, times, rows, grain).rows
+
+    def put(
+        self,
+        domain: str,
+        name: str,
+        qualifier: str,
+        times: Sequence[int] | np.ndarray,
+        rows: pa.Table | Mapping[str, Any],
+        grain: int | None = None,
+    ) -> Written:
+        """Write rows (`times` in epoch seconds, rising or not) and say what became of each."""
+        place, life = Place(domain, name, qualifier), self.life(domain, qualifier, grain)
+        given = Rows(rows)
+        moments = _seconds(times)
+        if len(moments) != given.count:
+            raise ValueError(f"{place}: {len(moments)} times for {given.count} rows")
+        now = int(clock.time())
+        order = np.argsort(moments, kind="stable")
+        if len(moments) > 1 and (np.diff(moments[order]) == 0).any():
+            raise ValueError(f"{place}: a time is given twice")
+        keep = order[moments[order] > now - life]
+        expired = len(moments) - len(keep)
+        if len(keep) < len(moments) or (np.diff(keep) < 0).any():
+            given.take(keep)
+            moments = moments[keep]
+        if not len(moments):
+            return Written(0, 0, expired)
+
+        def batches() -> Iterator[Batch]:
+            for start in range(0, len(moments), BATCH):
+                end = min(start + BATCH, len(moments))
+                yield Batch(place, moments[start:end].tolist(), given, start, end, life)
+
+        doing = f"writing {len(moments)} rows of {place}"
+        try:
+            kept = self.lines.run(doing, lambda line: land(line, batches(), place, life, now))
+        except Contended as error:
+            raise OnlineError(
+                self.server, doing, str(error), "Let one run at a time write a series"
+            ) from None
+        return Written(len(moments) - kept, kept, expired)
+
+    # Reading
+
+    def points(
+        self, domain: str, name: str, qualifier: str, times: Sequence[int]
+    ) -> list[dict[str, Any] | None]:
+        """The row at each of these times, None where there is none."""
+        place = Place(domain, name, qualifier)
+        if len(times) == 1:
+            value = self.lines.run(
+                f"reading {place}", lambda line: line.ask(command(b"GET", place.key(times[0])))
+            )
+            return [None if value is None else decode(value)]
+        values = self.lines.run(f"reading {place}", lambda line: _mget(line, place, times))
+        found = iter(decode_all([v for v in values if v is not None]))
+        return [None if v is None else next(found) for v in values]
+
+    def range(
+        self,
+        domain: str,
+        name: str,
+        qualifier: str,
+        start: int,
+        end: int,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Rows with start <= time <= end, oldest first; of more than `limit` the oldest, or the `newest`."""
+        if limit < 1:
+            raise ValueError(f"limit {limit}: at least 1")
+        place = Place(domain, name, qualifier)
+        found = self.lines.run(
+            f"reading {place}", lambda line: _range(line, place, int(start), int(end), limit, newest)
+        )
+        rows = decode_all([value for _, value in found])
+        return [(time, row) for (time, _), row in zip(found, rows, strict=True)]
+
+    def latest(self, domain: str, name: str, qualifier: str) -> tuple[int, dict[str, Any]] | None:
+        """The newest row with its time: whoever shows it can say how old it is."""
+        found = self.range(domain, name, qualifier, 0, 1 << 40, limit=1, newest=True)
+        return found[0] if found else None
+
+    def ping(self) -> None:
+        self.lines.run("asking whether it is there", lambda line: line.ask(command(b"PING")))
+
+    def close(self) -> None:
+        self.lines.close()
+
+
+def _seconds(times: Sequence[int] | np.ndarray) -> np.ndarray:
+    moments = np.asarray(times)
+    if len(moments) and moments.dtype.kind not in "iu":
+        raise ValueError(f"times are {moments.dtype}: give whole epoch seconds")
+    moments = moments.astype(np.int64)
+    if len(moments) and (moments.min() < 0 or moments.max() >= 10_000_000_000):
+        raise ValueError(
+            f"times lie between {moments.min()} and {moments.max()}: give epoch seconds, not ms or µs"
+        )
+    return moments
+
+
+def _mget(line: Line, place: Place, times: Sequence[int]) -> list[bytes | None]:
+    values: list[bytes | None] = []
+    prefix = place.prefix.encode()
+    for first in range(0, len(times), MOST_AT_ONCE):
+        keys = [packed(b"%b%d" % (prefix, t)) for t in times[first : first + MOST_AT_ONCE]]
+        values += line.ask(b"*%d\r\n$4\r\nMGET\r\n%b" % (len(keys) + 1, b"".join(keys)))
+    return values
+
+
+def _range(
+    line: Line, place: Place, start: int, end: int, limit: int, newest: bool
+) -> list[tuple[int, bytes]]:
+    """Members whose row has gone meanwhile do not count, so it goes on until there are enough."""
+    found: list[tuple[int, bytes]] = []
+    verb = b"ZREVRANGEBYSCORE" if newest else b"ZRANGEBYSCORE"
+    while len(found) < limit and start <= end:
+        edges = (end, start) if newest else (start, end)
+        wanted = min(limit - len(found), MOST_AT_ONCE)
+        members = line.ask(command(verb, place.index, *edges, b"LIMIT", 0, wanted))
+        if not members:
+            break
+        times = [int(member) for member in members]
+        values = _mget(line, place, times)
+        found += [(t, v) for t, v in zip(times, values, strict=True) if v is not None]
+        if len(members) < wanted:
+            break
+        start, end = (start, times[-1] - 1) if newest else (times[-1] + 1, end)
+    return found[::-1] if newest else found
