@@ -31,6 +31,7 @@ from ingestion_assets.registry import series_id
 _MAY_HOLD_SECRETS = ("fsspec_storage_options", "exchange_urls")
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST_TTL = 20 * 365 * 86_400
 
 
 class SettingsError(ValueError):
@@ -145,6 +146,17 @@ class Settings(BaseSettings):
     freshness_minutes: int = Field(15, ge=1)
     housekeeping_days: int = Field(30, ge=1)
 
+    # The online feature store: how long rows stay, how soon Redis must answer, who looks after its keys.
+    feature_ttl_sec: int = Field(3_600, ge=1, le=LONGEST_TTL)
+    feature_ttl_overrides: Annotated[dict[str, int], NoDecode] = {}
+    cache_ttl_seconds: int = Field(300, ge=1, le=LONGEST_TTL)
+    redis_timeout_sec: float = Field(5.0, gt=0)
+    ttl_sweep_enabled: bool = False
+    ttl_sweep_interval_sec: int = Field(900, ge=60)
+    ttl_sweep_cron: str | None = None
+    ttl_sweep_pattern: str = "features:market:*"
+    ttl_sweep_ttl: int = Field(3_600, ge=1, le=LONGEST_TTL)
+
     # Alerts and logs.
     alert_webhook_url: SecretStr | None = None
     alert_min_severity: Literal["info", "warning", "error", "critical"] = "warning"
@@ -154,6 +166,21 @@ class Settings(BaseSettings):
     # The stack that `ingest up` starts.
     dagster_host: str = "127.0.0.1"
     dagster_port: int = Field(3000, ge=1, le=65535)
+    dagster_url: str | None = None
+
+    # The HTTP API.
+    ingest_host: str = "127.0.0.1"
+    ingest_port: int = Field(8000, ge=1, le=65535)
+    api_base_url: str | None = None
+    admin_token: SecretStr | None = None
+    cron_secret: SecretStr | None = None
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    api_wait_sec: float = Field(60.0, ge=0, le=600)
+    api_max_body_kb: int = Field(64, ge=1)
+    api_requests_per_sec: int = Field(1_000, ge=1)
+    api_changes_per_min: int = Field(60, ge=1)
+    metrics_max_series: int = Field(200, ge=1)
+    sched_metrics_port: int | None = Field(None, ge=1, le=65535)
 
     @field_validator("profile", "alert_min_severity", mode="before")
     @classmethod
@@ -166,7 +193,9 @@ class Settings(BaseSettings):
         text = value.strip().upper() if isinstance(value, str) else value
         return {"WARN": "WARNING"}.get(text, text)
 
-    @field_validator("ingestion_markets", "backfill_symbols", "backfill_timeframes", mode="before")
+    @field_validator(
+        "ingestion_markets", "backfill_symbols", "backfill_timeframes", "cors_origins", mode="before"
+    )
     @classmethod
     def _listed(cls, value: Any) -> Any:
         """A JSON list or words separated by commas."""
@@ -186,7 +215,7 @@ class Settings(BaseSettings):
     def _timeframes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(canonical_timeframe(v) for v in value)
 
-    @field_validator("fsspec_storage_options", "exchange_urls", mode="before")
+    @field_validator("fsspec_storage_options", "exchange_urls", "feature_ttl_overrides", mode="before")
     @classmethod
     def _json_object(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -229,7 +258,15 @@ class Settings(BaseSettings):
             jobs.append(job)
         return tuple(jobs)
 
-    @field_validator("hot_cron", "hot_5m_cron", "ingestion_cron_expression")
+    @field_validator("feature_ttl_overrides")
+    @classmethod
+    def _ttls(cls, value: dict[str, int]) -> dict[str, int]:
+        for domain, seconds in value.items():
+            if not 1 <= seconds <= LONGEST_TTL:
+                raise ValueError(f"{domain}: {seconds} is not between 1 and {LONGEST_TTL} (20 years)")
+        return value
+
+    @field_validator("hot_cron", "hot_5m_cron", "ingestion_cron_expression", "ttl_sweep_cron")
     @classmethod
     def _cron(cls, value: str | None) -> str | None:
         return None if value is None else check_cron(value)
@@ -247,12 +284,30 @@ class Settings(BaseSettings):
             ) from None
         return value
 
-    @field_validator("binance_url", "binance_fallback_url", "aws_endpoint_url", "alert_webhook_url")
+    @field_validator(
+        "binance_url",
+        "binance_fallback_url",
+        "aws_endpoint_url",
+        "alert_webhook_url",
+        "dagster_url",
+        "api_base_url",
+    )
     @classmethod
     def _web_address(cls, value: Any) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if text is not None:
             check_web_address(text)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin == "*":
+                continue
+            check_web_address(origin)
+            if urlsplit(origin).path:
+                raise ValueError(f"{origin!r} has a path: an origin is only https://host or http://host:8080")
         return value
 
     @field_validator("exchange_urls")
@@ -303,9 +358,37 @@ class Settings(BaseSettings):
             urls["binance"] = self.binance_url.rstrip("/")
         return urls | {name.lower(): url.rstrip("/") for name, url in self.exchange_urls.items()}
 
+    def feature_ttl(self, domain: str) -> int:
+        """Seconds that a domain's rows stay in the online store after the end of their bar."""
+        return self.feature_ttl_overrides.get(domain, self.feature_ttl_sec)
+
+    @cached_property
+    def dagster_address(self) -> str:
+        """Where Dagster's webserver is asked."""
+        return (
+            self.dagster_url.rstrip("/")
+            if self.dagster_url
+            else _address(self.dagster_host, self.dagster_port)
+        )
+
+    @cached_property
+    def api_address(self) -> str:
+        """Where the HTTP API is asked."""
+        return (
+            self.api_base_url.rstrip("/")
+            if self.api_base_url
+            else _address(self.ingest_host, self.ingest_port)
+        )
+
     @cached_property
     def all_market_jobs(self) -> tuple[MarketJob, ...]:
         return (*self.market_jobs, *self.market_ingest_jobs)
+
+
+def _address(host: str, port: int) -> str:
+    """How a server that listens there is asked from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 told apart
+    return f"http://{host}:{port}"
 
 
 def _private(field: str) -> bool:

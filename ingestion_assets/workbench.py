@@ -24,6 +24,7 @@ from ingestion_assets.stores.catalog import Catalog, CatalogError
 from ingestion_assets.stores.gap_ledger import GapLedger
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.stores.objects import StoreError
+from ingestion_assets.stores.online import OnlineStore, online_id
 from ingestion_assets.stores.registry_table import Registry
 from ingestion_assets.tables import INGESTED, Table
 
@@ -60,6 +61,18 @@ class Workbench:
     @cached_property
     def ledger(self) -> GapLedger:
         return GapLedger(self.catalog)
+
+    @cached_property
+    def online(self) -> OnlineStore | None:
+        """The newest features in Redis; None without REDIS_URL."""
+        s = self.settings
+        if s.redis_url is None:
+            return None
+        return OnlineStore(s.redis_url.get_secret_value(), ttl=s.feature_ttl, timeout=s.redis_timeout_sec)
+
+    def online_id(self, series: str) -> str:
+        """What a series is called in Redis."""
+        return online_id(series, self.settings.exchange_name)
 
     @cached_property
     def code_version(self) -> str:

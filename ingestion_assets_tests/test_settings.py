@@ -61,12 +61,34 @@ PARSED: dict[str, tuple[str, Any]] = {
     "HEAL_MAX_ATTEMPTS": ("3", 3),
     "FRESHNESS_MINUTES": ("9", 9),
     "HOUSEKEEPING_DAYS": ("90", 90),
+    "FEATURE_TTL_SEC": ("7200", 7200),
+    "FEATURE_TTL_OVERRIDES": ('{"onchain": 172800}', {"onchain": 172800}),
+    "CACHE_TTL_SECONDS": ("60", 60),
+    "REDIS_TIMEOUT_SEC": ("0.5", 0.5),
+    "TTL_SWEEP_ENABLED": ("1", True),
+    "TTL_SWEEP_INTERVAL_SEC": ("600", 600),
+    "TTL_SWEEP_CRON": ("*/15 * * * *", "*/15 * * * *"),
+    "TTL_SWEEP_PATTERN": ("features:*", "features:*"),
+    "TTL_SWEEP_TTL": ("1800", 1800),
     "ALERT_WEBHOOK_URL": (f"https://hooks.example/{SECRET}", f"https://hooks.example/{SECRET}"),
     "ALERT_MIN_SEVERITY": ("Error", "error"),
     "ALERT_COOLDOWN_MIN": ("0", 0),
     "LOG_LEVEL": ("warn", "WARNING"),
     "DAGSTER_HOST": ("0.0.0.0", "0.0.0.0"),
     "DAGSTER_PORT": ("3001", 3001),
+    "DAGSTER_URL": ("http://webserver:3000", "http://webserver:3000"),
+    "INGEST_HOST": ("0.0.0.0", "0.0.0.0"),
+    "INGEST_PORT": ("8001", 8001),
+    "API_BASE_URL": ("http://ingestion-api:8000/", "http://ingestion-api:8000/"),
+    "ADMIN_TOKEN": (SECRET, SECRET),
+    "CRON_SECRET": (SECRET, SECRET),
+    "CORS_ORIGINS": ('["https://desk.example"]', ("https://desk.example",)),
+    "API_WAIT_SEC": ("5", 5.0),
+    "API_MAX_BODY_KB": ("128", 128),
+    "API_REQUESTS_PER_SEC": ("10", 10),
+    "API_CHANGES_PER_MIN": ("5", 5),
+    "METRICS_MAX_SERIES": ("50", 50),
+    "SCHED_METRICS_PORT": ("9002", 9002),
 }
 
 
@@ -118,6 +140,15 @@ def test_a_variable_is_parsed(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
         ("INGESTION_CRON_EXPRESSION", "@daily", "use five fields like */5 * * * *"),
         ("BACKFILL_ENABLED", "perhaps", "valid boolean"),
         ("BACKFILL_TIMEFRAMES", "1m,7m", "use one of 1m, 3m, 5m"),
+        ("FEATURE_TTL_SEC", "0", "greater than or equal to 1"),
+        ("FEATURE_TTL_OVERRIDES", '{"onchain": 0}', "onchain: 0 is not between 1 and"),
+        ("FEATURE_TTL_OVERRIDES", "onchain=5", "write an object like {}"),
+        ("REDIS_TIMEOUT_SEC", "0", "greater than 0"),
+        ("TTL_SWEEP_INTERVAL_SEC", "5", "greater than or equal to 60"),
+        ("TTL_SWEEP_CRON", "hourly", "use five fields like */5 * * * *"),
+        ("DAGSTER_URL", "webserver:3000", "write it like https://host"),
+        ("CORS_ORIGINS", '["desk.example"]', "write it like https://host"),
+        ("CORS_ORIGINS", '["https://desk.example/app"]', "an origin is only https://host"),
         ("ALERT_MIN_SEVERITY", "loud", "'info', 'warning', 'error' or 'critical'"),
         ("LOG_LEVEL", "CHATTY", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
@@ -202,6 +233,11 @@ def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         "SIMULATOR_PORT",
         "HOT_CRON",
     ]
+
+
+def test_a_domain_may_have_a_ttl_of_its_own() -> None:
+    settings = load_settings(feature_ttl_sec=60, feature_ttl_overrides={"onchain": 600})
+    assert (settings.feature_ttl("market"), settings.feature_ttl("onchain")) == (60, 600)
 
 
 def test_derived_values(monkeypatch: pytest.MonkeyPatch) -> None:
