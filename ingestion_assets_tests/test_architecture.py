@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": {"tables"},
     "settings": {"intervals", "registry"},
     "logs": set(),
+    "dagster_api": set(),
     "features": {"tables", "intervals"},
     "sources": _FACTS,
     "stores": _FACTS,

@@ -40,11 +40,12 @@ def backfill(
 ) -> None:
     """Fetch what is missing. Without --here as a Dagster backfill of whole months."""
     from ingestion_assets.cli import environment, output
-    from ingestion_assets.cli.dagster_api import DagsterApi, ui_url
+    from ingestion_assets.cli.dagster_ui import require, ui_url
+    from ingestion_assets.dagster_api import DagsterApi
 
     if cancel is not None:
         api = DagsterApi(ui_url(environment.settings(), url))
-        api.require()
+        require(api)
         api.cancel(cancel)
         output.say(f"Backfill {cancel} is being cancelled; its runs stop at the next partition.")
         return
@@ -82,13 +83,14 @@ def run_backfill(
     as_json: bool = False,
 ) -> None:
     from ingestion_assets.cli import output
-    from ingestion_assets.cli.dagster_api import DagsterApi, ui_url
     from ingestion_assets.cli.dagster_backfill import backfill_by_dagster
+    from ingestion_assets.cli.dagster_ui import require, ui_url
     from ingestion_assets.cli.errors import BadInput
     from ingestion_assets.cli.here_backfill import backfill_here
     from ingestion_assets.cli.plan import show_plan
     from ingestion_assets.cli.planning import plan_work, totals
     from ingestion_assets.cli.selection import work
+    from ingestion_assets.dagster_api import DagsterApi
     from ingestion_assets.ingestion import Options
 
     options = Options(full_refresh=full_refresh, dry_run=dry_run, verify=verify)
@@ -100,7 +102,7 @@ def run_backfill(
         )
     api = None if here else DagsterApi(ui_url(bench.settings, url))
     if api is not None:
-        api.require()
+        require(api)
     planned = plan_work(bench, works, options, whole_months=not here)
     if not as_json:
         show_plan(planned)

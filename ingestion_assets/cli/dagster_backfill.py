@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ingestion_assets.cli import output
-from ingestion_assets.cli.dagster_api import BackfillState, DagsterApi
 from ingestion_assets.cli.errors import Failed
 from ingestion_assets.cli.planning import Planned
 from ingestion_assets.cli.progress import bar, closing
+from ingestion_assets.dagster_api import BackfillState, DagsterApi
 from ingestion_assets.ingestion import Options
 from ingestion_assets.stores.lake import CorruptFile
 from ingestion_assets.tables import ALL

@@ -21,9 +21,10 @@ class Failed(Exception):
 
 def code_of(error: Exception) -> int | None:
     """The exit code for an error of ours; None for one that nobody foresaw."""
+    from ingestion_assets.dagster_api import DagsterError
     from ingestion_assets.embedded import ServerError
 
-    if isinstance(error, (Failed, ServerError)):
+    if isinstance(error, (Failed, ServerError, DagsterError)):
         return FAILED
     if isinstance(error, ValueError):  # our SettingsError, RegistryError and BadInput are such
         return BAD_INPUT

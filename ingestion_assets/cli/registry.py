@@ -151,8 +151,9 @@ def add(
     """Register a market of an exchange and fetch its history."""
     from ingestion_assets.cli import environment, output
     from ingestion_assets.cli.backfill import run_backfill
-    from ingestion_assets.cli.dagster_api import DagsterApi, ui_url
+    from ingestion_assets.cli.dagster_ui import ui_url
     from ingestion_assets.cli.registry_file import Given, described
+    from ingestion_assets.dagster_api import DagsterApi
     from ingestion_assets.intervals import iso
 
     bench = environment.bench()

@@ -68,16 +68,10 @@ def simulated(settings: Settings) -> bool:
     return settings.profile == "simulator" and settings.binance_url is None
 
 
-def ui_address(settings: Settings) -> str:
-    from ingestion_assets.cli.dagster_api import ui_url
-
-    return ui_url(settings, None)
-
-
 def _start(stack: Stack, settings: Settings, home: Path) -> dict[str, Any]:
-    from ingestion_assets.cli.dagster_api import DagsterApi
     from ingestion_assets.cli.setup import has_tables
     from ingestion_assets.cli.stack import unix_listening
+    from ingestion_assets.dagster_api import DagsterApi
     from ingestion_assets.embedded import listening
 
     python = [sys.executable, "-m"]
@@ -99,7 +93,7 @@ def _start(stack: Stack, settings: Settings, home: Path) -> dict[str, Any]:
     where = ["-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(workspace)]
     stack.start("webserver", [*python, "dagster_webserver", *where])
     stack.start("daemon", [*python, "dagster._daemon", "run", "-w", str(workspace)])
-    stack.wait_until(DagsterApi(ui_address(settings)).answers, "the UI", START_SECONDS)
+    stack.wait_until(DagsterApi(settings.dagster_address).answers, "the UI", START_SECONDS)
     return prepared
 
 
@@ -146,11 +140,10 @@ def _stop(stack: Stack, settings: Settings) -> None:
 def _end_runs(stack: Stack, settings: Settings) -> None:
     """Runs at work are cancelled while there is somebody to note it; queued ones wait for the next start."""
     from ingestion_assets.cli import output
-    from ingestion_assets.cli.dagster_api import DagsterApi
-    from ingestion_assets.cli.errors import Failed
+    from ingestion_assets.dagster_api import DagsterApi, DagsterError
 
     stack.service("daemon").signal_all(signal.SIGTERM)
-    api = DagsterApi(ui_address(settings), timeout=2)
+    api = DagsterApi(settings.dagster_address, timeout=2)
     end = time.monotonic() + RUN_SECONDS
     try:
         runs = api.runs_at_work()
@@ -159,7 +152,7 @@ def _end_runs(stack: Stack, settings: Settings) -> None:
             api.terminate(runs)
         while time.monotonic() < end and api.runs_at_work():
             time.sleep(0.2)
-    except Failed as error:
+    except DagsterError as error:
         output.say(f"Runs at work could not be cancelled in time: {error}", style="yellow")
 
 
@@ -191,7 +184,7 @@ def _banner(settings: Settings, state: Path, prepared: dict[str, Any], seconds: 
     if settings.profile == "simulator" and settings.binance_url:
         world = settings.binance_url
     lines = [
-        ("Dagster UI", ui_address(settings)),
+        ("Dagster UI", settings.dagster_address),
         ("Ingesting", f"{names or 'nothing yet: `ingest registry add EXCHANGE SYMBOL`'}"),
         ("From", f"{world} (PROFILE={settings.profile})"),
         ("Lake", settings.data_lake_path),
