@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from ingestion_assets.stores.online.errors import OnlineError
-from ingestion_assets.stores.online.keys import Place, grain_of
+from ingestion_assets.stores.online.keys import ROOT, Place, grain_of
 from ingestion_assets.stores.online.line import Line, Lines, command, packed
+from ingestion_assets.stores.online.sweeping import Audit, Swept, audit, remove, sweep
 from ingestion_assets.stores.online.values import Rows, decode, decode_all
 from ingestion_assets.stores.online.writing import Batch, Contended, land
 
@@ -126,15 +127,19 @@ class OnlineStore:
         self, domain: str, name: str, qualifier: str, times: Sequence[int]
     ) -> list[dict[str, Any] | None]:
         """The row at each of these times, None where there is none."""
-        place = Place(domain, name, qualifier)
-        if len(times) == 1:
-            value = self.lines.run(
-                f"reading {place}", lambda line: line.ask(command(b"GET", place.key(times[0])))
-            )
-            return [None if value is None else decode(value)]
-        values = self.lines.run(f"reading {place}", lambda line: _mget(line, place, times))
+        values = self.points_raw(domain, name, qualifier, times)
+        if len(values) == 1:
+            return [None if values[0] is None else decode(values[0])]
         found = iter(decode_all([v for v in values if v is not None]))
         return [None if v is None else next(found) for v in values]
+
+    def points_raw(self, domain: str, name: str, qualifier: str, times: Sequence[int]) -> list[bytes | None]:
+        """The same as the JSON that Redis holds, for who hands it on without looking into it."""
+        place = Place(domain, name, qualifier)
+        if len(times) == 1:
+            key = place.key(times[0])
+            return [self.lines.run(f"reading {place}", lambda line: line.ask(command(b"GET", key)))]
+        return self.lines.run(f"reading {place}", lambda line: _mget(line, place, times))
 
     def range(
         self,
@@ -147,19 +152,46 @@ class OnlineStore:
         newest: bool = False,
     ) -> list[tuple[int, dict[str, Any]]]:
         """Rows with start <= time <= end, oldest first; of more than `limit` the oldest, or the `newest`."""
+        found = self.range_raw(domain, name, qualifier, start, end, limit, newest)
+        rows = decode_all([value for _, value in found])
+        return [(time, row) for (time, _), row in zip(found, rows, strict=True)]
+
+    def range_raw(
+        self,
+        domain: str,
+        name: str,
+        qualifier: str,
+        start: int,
+        end: int,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[tuple[int, bytes]]:
+        """The same as the JSON that Redis holds, for who hands it on without looking into it."""
         if limit < 1:
             raise ValueError(f"limit {limit}: at least 1")
         place = Place(domain, name, qualifier)
-        found = self.lines.run(
+        return self.lines.run(
             f"reading {place}", lambda line: _range(line, place, int(start), int(end), limit, newest)
         )
-        rows = decode_all([value for _, value in found])
-        return [(time, row) for (time, _), row in zip(found, rows, strict=True)]
 
     def latest(self, domain: str, name: str, qualifier: str) -> tuple[int, dict[str, Any]] | None:
         """The newest row with its time: whoever shows it can say how old it is."""
         found = self.range(domain, name, qualifier, 0, 1 << 40, limit=1, newest=True)
         return found[0] if found else None
+
+    # Looking after keys
+
+    def sweep(self, pattern: str, ttl_default: int, max_keys: int, cursor: int = 0) -> Swept:
+        """Set a TTL where there is none and prune indexes, `max_keys` keys at a time."""
+        return sweep(self.lines, pattern, ttl_default, max_keys, cursor)
+
+    def audit(self, domain: str = "*") -> Audit:
+        """Counts of a domain's keys, of those without a TTL and of dead index entries."""
+        return audit(self.lines, f"{ROOT}:{domain}:*")
+
+    def remove(self, pattern: str) -> int:
+        """Delete the keys of a pattern; how many there were."""
+        return remove(self.lines, pattern)
 
     def ping(self) -> None:
         self.lines.run("asking whether it is there", lambda line: line.ask(command(b"PING")))
