@@ -9,13 +9,20 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from ingestion_assets.alerts import alert_sensor  # noqa: E402
-from ingestion_assets.assets import aggregates, ingested, reports  # noqa: E402
+from ingestion_assets.assets import aggregates, features, ingested, online, reports  # noqa: E402
 from ingestion_assets.automation.housekeeping import housekeeping, housekeeping_schedule  # noqa: E402
 from ingestion_assets.automation.jobs import JOBS  # noqa: E402
+from ingestion_assets.automation.online import (  # noqa: E402
+    ONLINE_CHECKS,
+    ONLINE_JOBS,
+    online_schedules,
+    online_sensors,
+)
 from ingestion_assets.automation.schedules import schedules  # noqa: E402
 from ingestion_assets.automation.sensors import sensors  # noqa: E402
 from ingestion_assets.checks import CHECKS  # noqa: E402
 from ingestion_assets.io_managers.lake import LakeIOManager  # noqa: E402
+from ingestion_assets.io_managers.online import OnlineIOManager  # noqa: E402
 from ingestion_assets.resources import WorkbenchResource  # noqa: E402
 from ingestion_assets.settings import load_settings  # noqa: E402
 from ingestion_assets.tables import ALL, INGESTED  # noqa: E402
@@ -54,11 +61,11 @@ def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
 
 settings = load_settings()
 defs = dg.Definitions(
-    assets=[*ingested.ASSETS, *aggregates.ASSETS, reports.market_coverage],
-    asset_checks=CHECKS,
-    jobs=[*JOBS, housekeeping],
-    schedules=[*schedules(settings), housekeeping_schedule(settings)],
-    sensors=[*sensors(settings), alert_sensor],
-    resources={"workbench": WorkbenchResource(), "lake": LakeIOManager()},
+    assets=[*ingested.ASSETS, *aggregates.ASSETS, *features.ASSETS, *online.ASSETS, reports.market_coverage],
+    asset_checks=[*CHECKS, *ONLINE_CHECKS],
+    jobs=[*JOBS, *ONLINE_JOBS, housekeeping],
+    schedules=[*schedules(settings), *online_schedules(settings), housekeeping_schedule(settings)],
+    sensors=[*sensors(settings), *online_sensors(settings), alert_sensor],
+    resources={"workbench": WorkbenchResource(), "lake": LakeIOManager(), "online": OnlineIOManager()},
     executor=dg.in_process_executor,
 ).map_asset_specs(func=with_policy)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
+from typing import TYPE_CHECKING
 
-from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, unlanded
+from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, land_computed, unlanded
 from ingestion_assets.ingestion.audit import audit
 from ingestion_assets.ingestion.progress import Progress
-from ingestion_assets.intervals import TIMEFRAMES, floor
+from ingestion_assets.intervals import TIMEFRAMES, Window, floor, month_window
 from ingestion_assets.registry import Series, check_id, parse_id, series_id
 from ingestion_assets.settings import Settings, load_settings
 from ingestion_assets.sources.errors import SourceError
@@ -27,6 +28,9 @@ from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.stores.online import OnlineStore, online_id
 from ingestion_assets.stores.registry_table import Registry
 from ingestion_assets.tables import INGESTED, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Workbench:
@@ -125,23 +129,23 @@ class Workbench:
         progress = Progress(None if dry else self.registry, pieces, run)
         progress.begin()
         try:
-            with contextlib.closing(self.fetch(table, pieces, options)) as stream:
-                for fetched in stream:
-                    landed = self.land(table, fetched, run=run, options=options)
+            with contextlib.closing(self._fetch_and_land(table, pieces, run, options)) as stream:
+                for landed in stream:
                     progress.landed(landed)
                     yield landed
         except BaseException as error:
             progress.interrupted(error)
             raise
 
-    def fetch(
-        self, table: Table, slices: Iterable[Slice], options: Options | None = None
-    ) -> Generator[Fetched]:
-        return fetch(
-            table, slices, self.lake, self.ledger, self.source, options, slots=self.settings.http_concurrency
-        )
+    def _fetch_and_land(
+        self, table: Table, slices: Iterable[Slice], run: str, options: Options | None
+    ) -> Generator[Landed]:
+        # Made here, by one thread: the landing threads share them.
+        lake, ledger, slots = self.lake, self.ledger, self.settings.http_concurrency
+        landing = partial(self._land, table, run, options)
+        return fetch(table, slices, lake, ledger, self.source, landing, options, slots)
 
-    def land(self, table: Table, fetched: Fetched, *, run: str, options: Options | None = None) -> Landed:
+    def _land(self, table: Table, run: str, options: Options | None, fetched: Fetched) -> Landed:
         version = self.code_version
         try:
             landed = land(
@@ -152,6 +156,21 @@ class Workbench:
             return landed
         except (StoreError, CatalogError) as error:
             return unlanded(table, fetched, fetched.error or error)
+
+    def land_computed(
+        self,
+        table: Table,
+        key: str,
+        compute: Callable[[], pa.Table],
+        *,
+        run: str,
+        window: Window | None = None,
+    ) -> Landed:
+        """Rows of a partition, computed from other tables, in place of what its window held."""
+        month, _, name = key.partition("|")
+        series = Series(name, "market", name.partition(".")[0], name)
+        piece = Slice(series, month, window or month_window(month))
+        return land_computed(table, piece, compute, self.lake, run=run, code_version=self.code_version)
 
     def adopt(self, ids: Iterable[str], now: datetime) -> tuple[dict[str, Series], dict[str, Exception]]:
         """Series by id; one that is not registered yet is looked up at its venue and registered."""

@@ -10,11 +10,10 @@ from functools import partial
 import dagster as dg
 import pyarrow as pa
 
-from ingestion_assets.ingestion import Landed, Slice, land_computed
+from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, floor, month_window
 from ingestion_assets.io_managers.lake import Harvest
 from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
-from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.tables import DERIVED, INGESTED, Table
 from ingestion_assets.workbench import Workbench
@@ -56,21 +55,11 @@ def aggregates_asset(table: Table) -> dg.AssetsDefinition:
 
 
 def _aggregated(bench: Workbench, table: Table, keys: list[str], run: str) -> Generator[Landed]:
-    known = {series.id: series for series in bench.registry.series()}
     now = datetime.now(UTC)
     for key in keys:
         month, name = parts_of(key)
-        window = month_window(month)
-        series = known.get(name) or Series(name, table.domain, name.partition(".")[0], name)
-        piece = Slice(series, month, window)
-        yield land_computed(
-            table,
-            piece,
-            partial(_bars, bench, table, name, window, now),
-            bench.lake,
-            run=run,
-            code_version=bench.code_version,
-        )
+        compute = partial(_bars, bench, table, name, month_window(month), now)
+        yield bench.land_computed(table, key, compute, run=run)
 
 
 def _bars(bench: Workbench, table: Table, name: str, window: Window, now: datetime) -> pa.Table:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from ingestion_assets import checks
-from ingestion_assets.tables import DERIVED, INGESTED, Table
+from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, Table
 
 # Tags by which sensors and schedules know their own runs.
 CAUSE = "ingest/cause"
@@ -24,7 +24,7 @@ INGEST_JOB = dg.define_asset_job(
 )
 DERIVE_JOB = dg.define_asset_job(
     "derive_market",
-    selection=_assets_only(list(DERIVED.values())),
+    selection=_assets_only([*DERIVED.values(), *FEATURES.values()]),
     description="Aggregate 1m candles to 1h, 1d and 1w for the partitions of the run.",
 )
 GAP_SCAN_JOB = dg.define_asset_job(

@@ -1,0 +1,194 @@
+"""The standard features of market bars, as tables/features.py states them.
+
+One function for a year and for one new bar: a row is made of its own bar and the LOOKBACK bars before
+it, always by the same arithmetic, so both give the same bits. A hole breaks every window: what would
+reach over it is null, and fading means begin anew behind it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from ingestion_assets.features.windows import fading_means, rolling_highest, rolling_moments, rolling_sums
+from ingestion_assets.intervals import MICROSECOND, Window, micros, moment_of
+from ingestion_assets.tables import Table
+from ingestion_assets.tables.arrays import column, numbers, repeated
+from ingestion_assets.tables.contract import TIME
+from ingestion_assets.tables.features import LONGEST_WINDOW, LOOKBACK
+
+_AT_ONCE = 8_192  # rows whose arrays fit into the processor's cache
+_WILDER = 1 - 1 / 14
+CHECKED = (
+    "time",
+    "close",
+    "volume",
+    "minutes_since_gap",
+    "known_at",
+)  # what tells whether features are outdated
+
+
+def market_features(bars: pa.Table, table: Table, window: Window) -> pa.Table:
+    """The features of the bars that open in the window; `bars` begins LOOKBACK bars before it."""
+    times, known = numbers(bars.column("time")), numbers(bars.column("known_at"))
+    step = table.grain // MICROSECOND
+    first, end = np.searchsorted(times, [micros(window.start), micros(window.end)]).tolist()
+    run = _unbroken(times, step)
+    prices = [numbers(bars.column(name)) for name in ("high", "low", "close", "volume")]
+    here, made = slice(first, end), end - first
+    if not made:
+        return table.schema.empty_table()
+    pieces = []
+    for start in range(first, end, _AT_ONCE):
+        stop, base = min(start + _AT_ONCE, end), max(0, start - LOOKBACK)
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is how a feature says that it is none
+            piece = _values(*(each[base:stop] for each in (*prices, run)))
+        pieces.append({name: values[start - base :] for name, values in piece.items()})
+    arrays = {name: _nullable(np.concatenate([p[name] for p in pieces])) for name in pieces[0]} | {
+        "time": column(times[here], TIME),
+        "close": column(prices[2][here], pa.float64()),
+        "volume": column(prices[3][here], pa.float64()),
+        "is_gap": pa.Array.from_buffers(pa.bool_(), made, [None, _bits(run[here] == 1)]),
+        "minutes_since_gap": column((run[here] - 1) * np.int32(step // 60_000_000), pa.int32()),
+        "coverage": column(_coverage(times, run, step)[here], pa.float64()),
+        "source": repeated("derived", made),
+        "known_at": column(_known_at(known, run)[here], TIME),
+    }
+    return table.conform(pa.table(arrays))
+
+
+def first_outdated(bars: pa.Table, held: pa.Table, table: Table, window: Window) -> datetime | None:
+    """Where in the window the features held (of them `CHECKED`) no longer are those of these bars.
+
+    A bar that is restated is known from later on than before, so features older than their own bar, or
+    than what leads up to the first of them, are outdated; so are those whose holes are others now.
+    """
+    times, known = numbers(bars.column("time")), numbers(bars.column("known_at"))
+    first, end = np.searchsorted(times, [micros(window.start), micros(window.end)]).tolist()
+    run = _unbroken(times, table.grain // MICROSECOND)
+    then = {name: numbers(held.column(name)) for name in CHECKED}
+    now = {name: numbers(bars.column(name))[first:end] for name in ("time", "close", "volume")}
+    now["minutes_since_gap"] = (run[first:end] - 1) * (table.grain // timedelta(minutes=1))
+    both = min(end - first, held.num_rows)
+    if both:
+        restated = known[first : first + both].copy()
+        restated[0] = _known_at(known[: first + 1], run[: first + 1])[-1]
+        same = then["known_at"][:both] >= restated
+        for name, values in now.items():
+            same &= then[name][:both] == values[:both]
+        both = both if same.all() else int(np.argmin(same))
+    following = [side["time"][both] for side in (now, then) if both < len(side["time"])]
+    return moment_of(min(following)) if following else None
+
+
+def _values(
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarray, run: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Features by name, NaN where there is none; right from the row on before which LOOKBACK bars are."""
+    before = close.copy()
+    before[1:] = close[:-1]
+    ratio = close / before
+    growth = np.log(ratio)
+    found = {"ret_1": (ratio - 1, 2), "logret_1": (growth, 2), "hl_range": ((high - low) / close, 1)}
+    for bars in (5, 15, 60):
+        change = np.zeros_like(close)
+        change[bars:] = close[bars:] / close[:-bars]
+        change -= 1
+        found[f"ret_{bars}"] = change, bars + 1
+    for bars, squares in zip((30, 60), rolling_sums(growth * growth, 30, 60), strict=True):
+        found[f"rv_{bars}"] = np.sqrt(squares), bars + 1
+    found |= _averages(close, run) | _swings(high, low, close, before, run)
+    found |= _against_the_last_20(close, volume)
+
+    turnover, traded = rolling_sums(np.stack([(high + low + close) * volume / 3, volume]), 60)[0]
+    found["vwap_dev_60"] = close * traded / turnover - 1, 60
+    least = int(run.min())
+    for values, bars in found.values():
+        if least < bars:
+            values[run < bars] = np.nan
+    return {name: values for name, (values, _) in found.items()}
+
+
+def _averages(close: np.ndarray, run: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+    """EMAs and MACD, each with the unbroken bars that it needs."""
+    ema = {bars: fading_means(close, 1 - 2 / (bars + 1), run) for bars in (12, 20, 26, 50)}
+    macd = ema[12] - ema[26]
+    signal = fading_means(macd, 1 - 2 / (9 + 1), run, skip=25)
+    return {
+        "ema_20": (ema[20], 20),
+        "ema_50": (ema[50], 50),
+        "macd": (macd, 26),
+        "macd_signal": (signal, 34),
+        "macd_hist": (macd - signal, 34),
+    }
+
+
+def _swings(
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, before: np.ndarray, run: np.ndarray
+) -> dict[str, tuple[np.ndarray, int]]:
+    """RSI and ATR: Wilder's means of rises, falls and true ranges."""
+    change = close - before
+    moves = np.empty((3, len(close)))
+    np.maximum(change, 0, out=moves[0])
+    np.maximum(-change, 0, out=moves[1])
+    np.subtract(np.maximum(high, before), np.minimum(low, before), out=moves[2])
+    rise, fall, true_range = fading_means(moves, _WILDER, run, skip=1)
+    return {"rsi_14": (100 * (rise / (rise + fall)), 15), "atr_14": (true_range, 15)}
+
+
+def _against_the_last_20(close: np.ndarray, volume: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+    """Bollinger's bands and the volume's distance from the usual."""
+    both = np.stack([close, volume])
+    means, variances = rolling_moments(both, 20)
+    deviations = np.sqrt(variances)
+    width = 4 * deviations[0] / means[0]
+    deviations[deviations == 0] = np.nan  # nothing is far from the usual where all is the same
+    price, amount = (both - means) / deviations
+    return {
+        "bb_pctb_20": (price / 4 + 0.5, 20),
+        "bb_width_20": (width, 20),
+        "vol_z_20": (amount, 20),
+    }
+
+
+def _unbroken(times: np.ndarray, step: int) -> np.ndarray:
+    """How many bars without a hole lead to each one, itself included; at most LOOKBACK are counted."""
+    places = np.arange(1, len(times) + 1, dtype=np.int32)
+    broken = np.flatnonzero(np.diff(times) != step) + 1
+    if len(broken):
+        starts = np.zeros(len(times), np.int32)
+        starts[broken] = broken
+        places -= np.maximum.accumulate(starts)
+    return np.minimum(places, np.int32(LOOKBACK), out=places)
+
+
+def _coverage(times: np.ndarray, run: np.ndarray, step: int) -> np.ndarray:
+    """The share of the last LONGEST_WINDOW bars that is held."""
+    held = np.minimum(run, LONGEST_WINDOW)
+    short = np.flatnonzero(run < LONGEST_WINDOW)
+    if len(short):
+        oldest = np.searchsorted(times, times[short] - (LONGEST_WINDOW - 1) * step)
+        held[short] = short - oldest + 1
+    return held / LONGEST_WINDOW
+
+
+def _known_at(known: np.ndarray, run: np.ndarray) -> np.ndarray:
+    """When the last of the bars that a row is made of could be known: one may have been revised."""
+    if (known[1:] >= known[:-1]).all():
+        return known
+    return rolling_highest(known, LOOKBACK, run)
+
+
+def _nullable(values: np.ndarray) -> pa.Array:
+    """Numbers as a column, null where they are NaN."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return column(values, pa.float64())
+    buffers = [_bits(~missing), pa.py_buffer(np.ascontiguousarray(values))]
+    return pa.Array.from_buffers(pa.float64(), len(values), buffers)
+
+
+def _bits(mask: np.ndarray) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(mask, bitorder="little"))
