@@ -24,6 +24,11 @@ class OnlineError(Exception):
         super().__init__(f"Redis {server}, {doing}: {cause}. {remedy}")
         self.server, self.doing, self.cause, self.remedy = server, doing, cause, remedy
 
+    @property
+    def of_server(self) -> bool:
+        """Whether the next series would fail for the same reason."""
+        return not self.cause.startswith(("WRONGTYPE", "other writers"))
+
 
 def refused(server: str, doing: str, reply: object) -> OnlineError:
     """An error that the server itself gave as its answer."""

@@ -77,15 +77,17 @@ class Lines:
         self._idle: collections.deque[Line] = collections.deque()
 
     def run(self, doing: str, work: Callable[[Line], T]) -> T:
-        """Do something with a connection; one that broke while it lay idle is replaced once."""
+        """Do something that may be repeated; when the connection breaks it is, once, on another one."""
+        repeated = False
         while True:
-            line, rested = self._take(doing)
+            line = self._take(doing)
             try:
                 done = work(line)
             except (OSError, ValueError, OnlineError) as error:
                 line.close()
-                if rested and isinstance(error, ConnectionError):
+                if isinstance(error, ConnectionError) and not repeated:
                     self.close()
+                    repeated = True
                     continue
                 if isinstance(error, OSError):
                     raise unreachable(self.server, doing, error, self.timeout) from error
@@ -103,14 +105,14 @@ class Lines:
         while self._idle:
             self._idle.pop().close()
 
-    def _take(self, doing: str) -> tuple[Line, bool]:
+    def _take(self, doing: str) -> Line:
         while self._idle:
             try:
                 line = self._idle.pop()
             except IndexError:  # another thread was faster
                 break
             if line.process == os.getpid():
-                return line, True
+                return line
         import redis
 
         try:
@@ -124,7 +126,7 @@ class Lines:
                 )
             connection = self._pool.make_connection()
             connection.connect()
-            return Line(connection, self.timeout), False
+            return Line(connection, self.timeout)
         except (redis.RedisError, OSError) as error:
             raise unreachable(self.server, doing, error, self.timeout) from None
         except ValueError as error:

@@ -187,7 +187,7 @@ class OnlineStore:
 
     def audit(self, domain: str = "*") -> Audit:
         """Counts of a domain's keys, of those without a TTL and of dead index entries."""
-        return audit(self.lines, f"{ROOT}:{domain}:*")
+        return audit(self.lines, f"{ROOT}:{domain}:*", lambda p: self.life(p.domain, p.qualifier))
 
     def remove(self, pattern: str) -> int:
         """Delete the keys of a pattern; how many there were."""

@@ -1,0 +1,79 @@
+"""The newest features of each series in Redis, for trading code: one asset for each table in tables.FEATURES.
+
+Only the online window is read and written: the bars that ended within the domain's TTL. A partition of an
+older month is looked at and has nothing to write.
+"""
+
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import dagster as dg
+import pyarrow as pa
+
+from ingestion_assets.intervals import Window, month_window
+from ingestion_assets.io_managers.online import Upload, Uploads
+from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
+from ingestion_assets.resources import WorkbenchResource
+from ingestion_assets.stores.online import OnlineStore, Place
+from ingestion_assets.tables import FEATURES, Table
+from ingestion_assets.workbench import Workbench
+
+DOMAIN = "market"
+
+
+def online_asset(timeframe: str, table: Table) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["online", table.name],
+        partitions_def=MARKET,
+        deps=[table.path.split("/")],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        io_manager_key="online",
+        output_required=False,
+        kinds={"python", "redis"},
+        description=f"The last rows of {table.path}, each until FEATURE_TTL_SEC after the end of its bar, "
+        f"as features:{DOMAIN}:<id>:{timeframe}:<epoch seconds>.",
+    )
+    def online(
+        context: dg.AssetExecutionContext, workbench: WorkbenchResource
+    ) -> Iterator[dg.Output[Uploads]]:
+        keys, bench = keys_of_run(context), workbench.open()
+        if bench.online is None:
+            context.log.warning("REDIS_URL is not set: nothing is put online. Set it to redis://host:6379/0")
+            return
+        yield dg.Output(Uploads(bench.online, _pieces(bench, bench.online, timeframe, table, keys)))
+
+    return online
+
+
+def _pieces(
+    bench: Workbench, store: OnlineStore, timeframe: str, table: Table, keys: list[str]
+) -> Generator[Upload]:
+    life = timedelta(seconds=store.life(DOMAIN, timeframe, int(table.grain.total_seconds())))
+    for key in keys:
+        month, series = parts_of(key)
+        place = Place(DOMAIN, bench.online_id(series), timeframe)
+        yield Upload(
+            key,
+            place,
+            table,
+            partial(_newest, bench, table, series, month, life),
+            partial(_version, bench, table, series, month),
+        )
+
+
+def _newest(bench: Workbench, table: Table, series: str, month: str, life: timedelta) -> pa.Table:
+    """The rows of a month that lie in the online window."""
+    now, whole = datetime.now(UTC), month_window(month)
+    start = max(whole.start, now - life)
+    if start >= whole.end:
+        return table.schema.empty_table()
+    return bench.lake.read(table, series, Window(start, whole.end))
+
+
+def _version(bench: Workbench, table: Table, series: str, month: str) -> object:
+    """By what to tell that the lake's file is another one than before."""
+    return bench.lake.footer(table, series, month)
+
+
+ASSETS = [online_asset(timeframe, table) for timeframe, table in FEATURES.items()]
