@@ -1,8 +1,8 @@
 """Fetching: slices of many series side by side, each venue under its own budget.
 
-An event loop in a thread of its own asks the vendors; the caller takes slices as they come, in no
-particular order, and lands them. Slices that are fetched but not yet taken are few, so memory stays
-small however long the work is.
+An event loop in a thread of its own asks the vendors; threads beside it do with each slice what the
+caller wants done (land it), and the caller takes what comes of that, in no particular order. Slices that
+are fetched but not yet taken are few, so memory stays small however long the work is.
 
 A hole is only believed when the venue affirms it: inside one answer, by leaving bars out between others;
 at an answer's ends, by telling where its next bar opens when asked for that.
@@ -11,6 +11,7 @@ at an answer's ends, by telling where its next bar opens when asked for that.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import math
 import queue
@@ -20,6 +21,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 
@@ -33,7 +35,10 @@ from ingestion_assets.stores.lake import Lake
 from ingestion_assets.tables import Table
 
 _UNTAKEN = 16
+_HANDS = 2  # more do not help: packing a month keeps a core busy
 _STALLS_BORNE = 3
+
+Made = TypeVar("Made")
 
 
 @dataclass
@@ -79,14 +84,16 @@ def fetch(
     lake: Lake,
     ledger: GapLedger,
     open_source: Callable[[str], CandleSource],
+    then: Callable[[Fetched], Made],
     options: Options | None = None,
     slots: int = 8,
-) -> Generator[Fetched]:
-    """Yields every slice once, fetched or failed. Closing the iterator ends the work."""
-    return _Fetching(table, list(slices), lake, ledger, open_source, options or Options(), slots).run()
+) -> Generator[Made]:
+    """Yields what `then` makes of every slice, fetched or failed. Closing the iterator ends the work."""
+    work = _Fetching(table, list(slices), lake, ledger, open_source, then, options or Options(), slots)
+    return work.run()
 
 
-class _Fetching:
+class _Fetching(Generic[Made]):
     def __init__(
         self,
         table: Table,
@@ -94,18 +101,20 @@ class _Fetching:
         lake: Lake,
         ledger: GapLedger,
         open_source: Callable[[str], CandleSource],
+        then: Callable[[Fetched], Made],
         options: Options,
         slots: int,
     ) -> None:
         self.table, self.slices, self.lake, self.ledger = table, slices, lake, ledger
-        self.open_source, self.options, self.slots = open_source, options, slots
-        self._done: queue.SimpleQueue[Fetched | BaseException | None] = queue.SimpleQueue()
+        self.open_source, self.then, self.options, self.slots = open_source, then, options, slots
+        self._done: queue.SimpleQueue[Made | BaseException | None] = queue.SimpleQueue()
+        self._hands = concurrent.futures.ThreadPoolExecutor(_HANDS, "landing")
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(_UNTAKEN)
         self._chunks_per_slice = max(1, math.ceil(slots / max(1, len(slices))))
 
-    def run(self) -> Generator[Fetched]:
+    def run(self) -> Generator[Made]:
         thread = threading.Thread(target=self._work, name="fetching", daemon=True)
         thread.start()
         try:
@@ -140,6 +149,7 @@ class _Fetching:
             self._done.put(error)
         finally:
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._hands.shutdown()
             self._loop.close()
             self._done.put(None)
 
@@ -193,11 +203,20 @@ class _Fetching:
             # A month that the venue answers wrongly says nothing about the months beside it.
             if result.error is not None and not isinstance(result.error, MalformedAnswer):
                 failed.append(result.error)
-            self._done.put(result)
+            await self._finish(result)
 
     async def _emit(self, result: Fetched) -> None:
         await self._room.acquire()
-        self._done.put(result)
+        await self._finish(result)
+
+    async def _finish(self, result: Fetched) -> None:
+        """What the caller wants done with a slice; that it cannot be done at all is the caller's to hear."""
+        try:
+            made = await asyncio.get_running_loop().run_in_executor(self._hands, self.then, result)
+        except Exception as error:  # noqa: BLE001 raised where the slices are taken
+            self._done.put(error)
+        else:
+            self._done.put(made)
 
     async def _slice(self, source: CandleSource, now: datetime, piece: Slice) -> Fetched:
         started = time.monotonic()
