@@ -45,9 +45,9 @@ class Rows:
         slices = (values[start:end] for values in self.columns.values())
         return [dumps(dict(zip(names, row, strict=False))) for row in zip(*slices, strict=True)]
 
-    def take(self, mask: np.ndarray) -> None:
-        """Keep the rows where the mask is true."""
-        wanted = np.flatnonzero(mask).tolist()
+    def take(self, numbers: np.ndarray) -> None:
+        """Keep these rows, in this order."""
+        wanted = numbers.tolist()
         self.columns = {n: [values[i] for i in wanted] for n, values in self.columns.items()}
         self.count = len(wanted)
 
