@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import hashlib
 import logging
 import random
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -34,6 +36,8 @@ from ingestion_assets.sources.errors import (
 from ingestion_assets.sources.governor import LONGEST_WAIT, Governor
 
 log = logging.getLogger(__name__)
+
+_PIECE = 1 << 20
 
 Classify = Callable[[int, Mapping[str, str], bytes], SourceError | None]
 T = TypeVar("T")
@@ -146,12 +150,50 @@ class HttpClient:
         used = self.learn(answer.headers)
         if used is not None:
             await self.governor.learn_used(window, used)
+        self._raise_unless_fine(url + _query(params), answer)
+        return answer.body
+
+    async def download(self, path: str, *, weight: int = 1) -> tuple[IO[bytes], str]:
+        """A large answer as an open temporary file, and its SHA-256; it is never in memory as a whole.
+
+        However long it takes: only a line on which nothing comes for `timeout` is given up.
+        """
+        return await with_patience(lambda: self._download(path, weight), self.governor, self.attempts)
+
+    async def _download(self, path: str, weight: int) -> tuple[IO[bytes], str]:
+        assert self._session is not None and self._slots is not None, "use HttpClient inside `async with`"
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=self.timeout, sock_read=self.timeout)
+        url, digest = self.base_url + path, hashlib.sha256()
+        file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 handed over open
+        try:
+            async with self._slots:
+                await self.governor.admit(weight)
+                self.requests += 1
+                async with self._session.get(url, timeout=patience, allow_redirects=False) as response:
+                    if response.status != 200:
+                        body = await response.content.read(_PIECE)
+                        self._raise_unless_fine(url, Answer(response.status, response.headers, body))
+                        raise VendorDown(f"{clean_url(url)}: HTTP {response.status} is no file")
+                    async for piece in response.content.iter_chunked(_PIECE):
+                        digest.update(piece)
+                        file.write(piece)
+            file.seek(0)
+        except TimeoutError:
+            file.close()
+            raise VendorDown(f"{clean_url(url)}: nothing came for {self.timeout:g} s") from None
+        except aiohttp.ClientError as error:
+            file.close()
+            raise VendorDown(f"{clean_url(url)}: {_reason(error)}") from None
+        except BaseException:
+            file.close()
+            raise
+        return file, digest.hexdigest()
+
+    def _raise_unless_fine(self, url: str, answer: Answer) -> None:
         problem = self.classify(answer.status, answer.headers, answer.body) or self._by_status(answer)
         if problem is not None:
-            what = f"{clean_url(url + _query(params))}: {problem}"
-            problem.args = (what,)
+            problem.args = (f"{clean_url(url)}: {problem}",)
             raise problem
-        return answer.body
 
     def _learn_date(self, headers: Mapping[str, str]) -> None:
         stamp = email.utils.parsedate_tz(headers.get("Date", ""))

@@ -1,0 +1,94 @@
+"""Rows of the derivatives tables from what Binance sends, by its API or in its archive. Pure."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ingestion_assets.sources.errors import MalformedAnswer
+from ingestion_assets.tables import Table
+from ingestion_assets.tables.arrays import repeated
+from ingestion_assets.tables.contract import TIME
+from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M
+
+_MICROSECOND = timedelta(microseconds=1)
+_MINUTE_US = 60_000_000
+
+
+def normalise_trades(entries: Sequence[Mapping[str, Any]], settle: timedelta, origin: str) -> pa.Table:
+    """Rows from aggTrades. Pure."""
+    with _expected("aggTrades", entries):
+        times = in_micros(np.array([int(e["T"]) for e in entries], np.int64))
+        columns = {
+            "id": [int(e["a"]) for e in entries],
+            "price": [float(e["p"]) for e in entries],
+            "quantity": [float(e["q"]) for e in entries],
+            "first_trade_id": [int(e["f"]) for e in entries],
+            "last_trade_id": [int(e["l"]) for e in entries],
+            "buyer_is_maker": [bool(e["m"]) for e in entries],
+        }
+    return table_of(AGG_TRADES_UM, {"time": times, **columns}, times + settle // _MICROSECOND, origin)
+
+
+def normalise_open_interest(entries: Sequence[Mapping[str, Any]], origin: str) -> pa.Table:
+    """Rows from openInterestHist. Pure."""
+    with _expected("openInterestHist", entries):
+        times = in_micros(np.array([int(e["timestamp"]) for e in entries], np.int64))
+        columns = {
+            "open_interest": [float(e["sumOpenInterest"]) for e in entries],
+            "open_interest_value": [float(e["sumOpenInterestValue"]) for e in entries],
+        }
+    known = times + OPEN_INTEREST_5M.grain // _MICROSECOND
+    return table_of(OPEN_INTEREST_5M, {"time": times, **columns}, known, origin)
+
+
+def normalise_funding(entries: Sequence[Mapping[str, Any]], settle: timedelta, origin: str) -> pa.Table:
+    """Rows from fundingRate. Pure."""
+    with _expected("fundingRate", entries):
+        stamps = in_micros(np.array([int(e["fundingTime"]) for e in entries], np.int64))
+        columns = {
+            "rate": [float(e["fundingRate"]) for e in entries],
+            "mark_price": [float(e["markPrice"]) if e.get("markPrice") else None for e in entries],
+        }
+    return table_of(
+        FUNDING_RATES,
+        {"time": full_minutes(stamps), "settled_at": stamps, **columns},
+        stamps + settle // _MICROSECOND,
+        origin,
+    )
+
+
+def in_micros(times: np.ndarray) -> np.ndarray:
+    """Milliseconds, or microseconds as the archive may give them one day, told by their magnitude."""
+    return np.where(times > 10**14, times, times * 1_000)
+
+
+def full_minutes(stamps: np.ndarray) -> np.ndarray:
+    """The nearest full minutes."""
+    return (stamps + _MINUTE_US // 2) // _MINUTE_US * _MINUTE_US
+
+
+def table_of(table: Table, columns: Mapping[str, Any], known: np.ndarray, origin: str) -> pa.Table:
+    given = {
+        name: pa.array(values, pa.int64()).cast(TIME)
+        if table.schema.field(name).type == TIME
+        else pa.array(values, table.schema.field(name).type)
+        for name, values in columns.items()
+    }
+    given |= {"known_at": pa.array(known, pa.int64()).cast(TIME), "source": repeated(origin, len(known))}
+    return table.conform(pa.table(given))
+
+
+@contextlib.contextmanager
+def _expected(what: str, entries: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """What is missing or no number is named, with the entry that shows it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        lacking = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
+        raise MalformedAnswer(f"an entry of {what} {lacking}; the first is {str(entries[0])[:160]}") from None

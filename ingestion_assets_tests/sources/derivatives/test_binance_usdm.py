@@ -1,0 +1,227 @@
+"""The REST API: pages by number and by time, both spellings of fields, errors, what is believed."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import json
+from datetime import timedelta
+
+import pyarrow.feather as feather
+import pytest
+
+from ingestion_assets.intervals import Window, micros, moment_of
+from ingestion_assets.sources.derivatives.binance_usdm import BinanceUsdm
+from ingestion_assets.sources.errors import Banned, MalformedAnswer, NotFound
+from ingestion_assets.sources.feeds import Page
+from ingestion_assets.sources.market import SourceOptions
+from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M, PERP_1M
+from ingestion_assets_tests.sources.derivatives.asking import BTC, ask, at, covered, rows_of, window
+from ingestion_assets_tests.sources.replay import Replay, Reply, Turns
+
+MIDNIGHT = 1_722_470_400_000
+HOUR = window("2024-08-01", "2024-08-01T01:00")
+AGG = "/fapi/v1/aggTrades"
+OI = "/futures/data/openInterestHist"
+FUNDING = "/fapi/v1/fundingRate"
+KLINES = "/fapi/v1/klines"
+
+
+def trade(number: int, ms: int) -> dict:
+    return {"a": number, "p": "100.50", "q": "0.250", "f": number, "l": number, "T": ms, "m": number % 2 == 0}
+
+
+def serving_trades(every_ms: int, skip: range = range(0)):
+    """A venue that trades regularly from midnight on, 1,000 to an answer; `skip` are never shown."""
+
+    def answer(query: dict[str, str]) -> list[dict]:
+        if "fromId" in query:
+            first = int(query["fromId"])
+        else:
+            first = -(-(int(query["startTime"]) - MIDNIGHT) // every_ms)
+        numbers = [n for n in range(first, first + int(query["limit"])) if n not in skip]
+        return [trade(n, MIDNIGHT + n * every_ms) for n in numbers]
+
+    return answer
+
+
+def test_trades_are_paged_by_number_until_one_lies_behind_the_window():
+    pages, asked = ask(BinanceUsdm, AGG_TRADES_UM, {AGG: serving_trades(1_000)}, HOUR)
+    rows = rows_of(AGG_TRADES_UM, pages)
+    assert rows.column("id").to_pylist() == list(range(3_600))
+    assert rows.column("time")[-1].as_py() == HOUR.end - timedelta(seconds=1)
+    assert [one.query.get("fromId") for one in asked] == [None, "1000", "2000", "3000"]
+    assert asked[0].query == {"symbol": "BTCUSDT", "limit": "1000", "startTime": str(MIDNIGHT)}
+    windows = covered(pages)
+    assert windows[0].start == HOUR.start
+    assert windows[-1].end == HOUR.end
+    assert all(a.end == b.start for a, b in itertools.pairwise(windows))
+
+
+def test_trades_that_do_not_follow_on_each_other_are_no_answer():
+    with pytest.raises(MalformedAnswer, match="do not follow on each other by number"):
+        ask(BinanceUsdm, AGG_TRADES_UM, {AGG: serving_trades(1_000, skip=range(500, 510))}, HOUR)
+    with pytest.raises(MalformedAnswer, match="do not follow on each other by number"):
+        ask(BinanceUsdm, AGG_TRADES_UM, {AGG: serving_trades(1_000, skip=range(1_000, 1_005))}, HOUR)
+
+
+def test_an_empty_answer_is_believed_when_it_is_given_twice():
+    pages, asked = ask(BinanceUsdm, AGG_TRADES_UM, {AGG: []}, HOUR)
+    assert covered(pages) == [HOUR]
+    assert len(asked) == 2
+    honest = serving_trades(60_000)
+    pages, _ = ask(BinanceUsdm, AGG_TRADES_UM, {AGG: Turns([], honest)}, HOUR)
+    assert rows_of(AGG_TRADES_UM, pages).num_rows == 60
+
+
+def test_open_interest_is_asked_in_stretches_that_one_answer_holds_and_read_in_both_spellings():
+    def answer(query: dict[str, str]) -> list[dict]:
+        start, end = int(query["startTime"]), int(query["endTime"])
+        assert end - start < 500 * 300_000
+        assert query["period"] == "5m"
+        found = []
+        for ms in range(start, end + 1, 300_000):
+            stamp = str(ms) if ms % 600_000 else ms  # the documentation's example has a text
+            found.append(
+                {
+                    "symbol": "BTCUSDT",
+                    "sumOpenInterest": "77082.018",
+                    "sumOpenInterestValue": "4956144400.12",
+                    "CMCCirculatingSupply": "19000000",
+                    "timestamp": stamp,
+                }
+            )
+        return found
+
+    part = window("2024-08-01", "2024-08-04")
+    pages, asked = ask(BinanceUsdm, OPEN_INTEREST_5M, {OI: answer}, part)
+    rows = rows_of(OPEN_INTEREST_5M, pages)
+    assert rows.num_rows == 3 * 288
+    assert len(asked) == 2
+    assert rows.slice(0, 1).select(["open_interest", "open_interest_value", "account_ratio"]).to_pylist() == [
+        {"open_interest": 77082.018, "open_interest_value": 4956144400.12, "account_ratio": None}
+    ]
+
+
+def test_funding_as_recorded(recordings):
+    """The rates and stamps of a real answer, which a third party stored as bars."""
+    place = recordings / "freqtrade_binance" / "futures_XRP_USDT_USDT-8h-funding_rate.feather"
+    stored = feather.read_table(place, columns=["date", "open"])
+    stamps = [micros(d.to_pydatetime()) // 1_000 for d in stored.column("date").to_pylist()]
+    sent = [
+        {"symbol": "XRPUSDT", "fundingTime": ms, "fundingRate": f"{rate:.8f}", "markPrice": ""}
+        for ms, rate in zip(stamps, stored.column("open").to_pylist(), strict=True)
+    ]
+
+    def answer(query: dict[str, str]) -> list[dict]:
+        return [e for e in sent if int(query["startTime"]) <= e["fundingTime"] <= int(query["endTime"])]
+
+    xrp = dataclasses.replace(BTC, id="binance.XRP-USDT-PERP", symbol="XRP/USDT:USDT")
+    part = Window(at("2021-11-18"), at("2021-12-20"))
+    rows = rows_of(FUNDING_RATES, ask(BinanceUsdm, FUNDING_RATES, {FUNDING: answer}, part, xrp)[0])
+    inside = [e for e in sent if e["fundingTime"] < micros(part.end) // 1_000 - 30_000]
+    assert rows.num_rows == len(inside) > 90
+    assert rows.column("rate").to_pylist() == [float(e["fundingRate"]) for e in inside]
+    assert rows.column("settled_at").to_pylist() == [moment_of(e["fundingTime"] * 1_000) for e in inside]
+    assert rows.column("mark_price").null_count == rows.num_rows
+    first, second = rows.column("time").to_pylist()[:2]
+    assert (first, second) == (part.start, at("2021-11-18T08:00"))
+
+
+def test_a_settlement_stamped_a_little_early_belongs_to_its_minute():
+    early = {
+        "symbol": "BTCUSDT",
+        "fundingTime": MIDNIGHT - 3,
+        "fundingRate": "0.0001",
+        "markPrice": "64000.5",
+    }
+
+    def answer(query: dict[str, str]) -> list[dict]:
+        return [early] if int(query["startTime"]) <= early["fundingTime"] <= int(query["endTime"]) else []
+
+    (row,) = rows_of(FUNDING_RATES, ask(BinanceUsdm, FUNDING_RATES, {FUNDING: answer}, HOUR)[0]).to_pylist()
+    assert (row["time"], row["mark_price"]) == (HOUR.start, 64000.5)
+    before = Window(HOUR.start - timedelta(hours=1), HOUR.start)
+    assert rows_of(FUNDING_RATES, ask(BinanceUsdm, FUNDING_RATES, {FUNDING: answer}, before)[0]).num_rows == 0
+
+
+def kline(ms: int) -> list:
+    return [ms, "10", "11", "9", "10.5", "3", ms + 59_999, "31", 2, "1", "10.2", "0"]
+
+
+def serving_klines(query: dict[str, str]) -> list[list]:
+    minutes = range(int(query["startTime"]), int(query["endTime"]) + 1, 60_000)
+    return [kline(ms) for ms in minutes][: int(query["limit"])]
+
+
+def test_candles_are_asked_499_at_a_time():
+    part = window("2024-08-01", "2024-08-01T17:00")
+    pages, asked = ask(BinanceUsdm, PERP_1M, {KLINES: serving_klines}, part)
+    assert rows_of(PERP_1M, pages).num_rows == 1_020
+    assert [one.query["limit"] for one in asked] == ["499"] * 3
+
+
+def test_a_truncated_page_is_gone_on_with_and_one_that_leaves_out_its_head_is_refused():
+    part = window("2024-08-01", "2024-08-01T01:00")
+    cut = Turns(lambda query: serving_klines(query)[:20], serving_klines)
+    assert rows_of(PERP_1M, ask(BinanceUsdm, PERP_1M, {KLINES: cut}, part)[0]).num_rows == 60
+    with pytest.raises(MalformedAnswer, match="left out of an answer"):
+        headless = Turns(lambda query: serving_klines(query)[20:], serving_klines)
+        ask(BinanceUsdm, PERP_1M, {KLINES: headless}, part)
+
+
+def test_a_shuffled_page_is_no_answer():
+    with pytest.raises(MalformedAnswer, match="not in rising order"):
+        ask(BinanceUsdm, PERP_1M, {KLINES: lambda query: serving_klines(query)[::-1]}, HOUR)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("binance_invalid_symbol.json", NotFound, "-1121 Invalid symbol."),
+        ("binance_418_ip_ban.json", Banned, "banned until 1660090423228"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("table", "path"),
+    [(PERP_1M, KLINES), (AGG_TRADES_UM, AGG), (OPEN_INTEREST_5M, OI), (FUNDING_RATES, FUNDING)],
+)
+def test_error_bodies_as_recorded(recordings, name, kind, said, table, path):
+    error = json.loads((recordings / "errors" / name).read_text())
+    with pytest.raises(kind, match=said):
+        ask(BinanceUsdm, table, {path: Reply(error["status"], error["body"])}, HOUR)
+
+
+@pytest.mark.parametrize("field", ["a", "p", "q", "f", "l", "T", "m"])
+def test_a_lacking_field_is_named(field):
+    broken = trade(1, MIDNIGHT)
+    del broken[field]
+    with pytest.raises(MalformedAnswer, match=f"an entry of aggTrades has no '{field}'"):
+        ask(BinanceUsdm, AGG_TRADES_UM, {AGG: [broken]}, HOUR)
+
+
+def test_markets_as_recorded(recordings):
+    info = json.loads((recordings / "binance_usdm" / "http_futures_market_exchange_info.json").read_text())
+
+    async def main(url: str):
+        async with BinanceUsdm(SourceOptions(base_url=url, attempts=1)) as vendor:
+            now, market = await vendor.now(), await vendor.look_up("BTC/USDT:USDT")
+            with pytest.raises(NotFound, match=r"no perpetual 'BTC/USD:USD'.*BTCUSDT"):
+                await vendor.look_up("BTC/USD:USD")
+            return now, market, vendor._main.governor.budget
+
+    with Replay({"/fapi/v1/exchangeInfo": info}) as replay:
+        now, market, budget = asyncio.run(main(replay.url))
+    assert now == moment_of(1_645_233_611_962_000)
+    assert market.trading
+    assert market.listed_at == moment_of(1_569_398_400_000_000)
+    assert market.delisted_at is None
+    assert (budget.limit, budget.seconds) == (6_000, 60)
+
+
+def test_pages_say_how_many_requests_they_took():
+    pages, asked = ask(
+        BinanceUsdm, PERP_1M, {KLINES: serving_klines}, window("2024-08-01", "2024-08-01T17:00")
+    )
+    assert sum(page.requests for page in pages if isinstance(page, Page)) == len(asked)
