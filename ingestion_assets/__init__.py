@@ -10,6 +10,7 @@ Dagster decides when, stores decide where. Where to find what:
     sources/      in: one file per vendor and domain, fetch and normalise
     stores/       kept: the lake (Parquet) and the catalog (SQL: registry, gap ledger, alerts)
     ingestion/    what to fetch, fetching it, landing it, auditing it; knows nothing of Dagster
+    serving/      out: the HTTP API and the metrics
     features/     thought: pure functions, tables in, columns out
     workbench     lake, registry, ledger and vendors made from the settings; what works, works with it
     seeds, logs   what is ingested from the start; log lines as JSON

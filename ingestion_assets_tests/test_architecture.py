@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ingestion": _FACTS | {"sources", "stores", "logs"},
     "workbench": _WORK | {"simulator"},
     "seeds": _WORK | {"workbench"},
+    "serving": _WORK | {"workbench", "seeds", "features", "dagster_api"},
 }
 EVERY_LAYER = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
 LOWER = EVERY_LAYER - NOUNS - TOPS

@@ -11,6 +11,7 @@ import typer
 
 from ingestion_assets import logs
 from ingestion_assets.cli import (
+    api,
     backfill,
     demo,
     doctor,
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command("setup")(setup.setup)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.command("api")(api.api)
 app.add_typer(registry.app, name="registry")
 app.command("plan")(plan.plan)
 app.command("backfill")(backfill.backfill)

@@ -95,7 +95,8 @@ def run_ended(api: DagsterApi, run: str) -> bool:
 def read_run(api: DagsterApi, run: str) -> Run:
     """Everything that an answer may need of a run that has ended."""
     told = _found(api, _TOLD, run)
-    failures, outputs = [], {}
+    failures: list[str] = []
+    outputs: dict[str, Any] = {}
     for event in told["eventConnection"]["events"]:
         if event["__typename"] == "ExecutionStepFailureEvent":
             given = (event.get("failureMetadata") or {}).get("description")

@@ -1,0 +1,67 @@
+"""The HTTP API put together: routes, guard, errors, what they work with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from ingestion_assets.dagster_api import DagsterApi
+from ingestion_assets.serving import problems
+from ingestion_assets.serving.context import Context
+from ingestion_assets.serving.launching import Launcher
+from ingestion_assets.serving.metrics import Metrics
+from ingestion_assets.serving.problems import Problem
+from ingestion_assets.serving.reading import Features
+from ingestion_assets.serving.routes import features, health
+from ingestion_assets.serving.security import Guard, check_exposure
+from ingestion_assets.settings import Settings
+from ingestion_assets.workbench import Workbench
+
+ROUTERS = (health.router, features.router)
+_STATED = {422: "The request cannot be meant.", 503: "Something that we stand on is down."}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    check_exposure(settings)
+    bench = Workbench(settings)
+    dagster = DagsterApi(settings.dagster_address, timeout=30)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        bench.catalog.create()
+        yield
+        bench.catalog.close()
+        if bench.online is not None:
+            bench.online.close()
+
+    app = FastAPI(
+        title="ingestion_assets",
+        version=metadata.version("ingestion-assets"),
+        description="Features by key, ingestion on request, the registry, the scheduler, metrics.",
+        lifespan=lifespan,
+        responses={code: {"model": Problem, "description": text} for code, text in _STATED.items()},
+    )
+    app.state.context = Context(
+        settings=settings,
+        bench=bench,
+        dagster=dagster,
+        launcher=Launcher(dagster, settings.api_wait_sec),
+        features=Features(bench),
+        metrics=Metrics(),
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(Guard, settings=settings)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Admin-Token"],
+        )
+    return app

@@ -1,0 +1,213 @@
+"""The shapes of requests and answers, as the older systems had them; OpenAPI derives from these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Part(BaseModel):
+    """How one of the things we stand on is."""
+
+    status: Literal["ok", "failed"]
+    detail: str = ""
+
+
+class DeepHealth(BaseModel):
+    status: Literal["ok", "degraded"]
+    redis: Part
+    lake: Part
+    catalog: Part
+    dagster: Part
+
+
+class FeatureRow(BaseModel):
+    """One row; besides its time it has the columns of the table, see docs/catalog.md."""
+
+    model_config = ConfigDict(extra="allow")
+
+    ts: int = Field(description="When the bar opens, in seconds since 1970.")
+
+
+class Points(BaseModel):
+    series: str
+    timeframe: str | None = None
+    metric: str | None = None
+    source: Literal["redis", "lake"] = Field(description="Where the rows came from.")
+    count: int
+    missing: list[int] = Field(description="Times that were asked for and are not held.")
+    features: list[FeatureRow]
+
+
+class Range(BaseModel):
+    series: str
+    timeframe: str | None = None
+    metric: str | None = None
+    source: Literal["redis", "lake"] = Field(description="Where the rows came from.")
+    count: int
+    next: int | None = Field(description="`start` of the next page; null when this was the last one.")
+    features: list[FeatureRow]
+
+
+class Body(BaseModel):
+    """A request's body; what it does not know it refuses."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, str_max_length=2_000)
+
+
+class MarketIngest(Body):
+    symbol: str = Field(min_length=1, max_length=128, examples=["BTC/USDT"])
+    granularity: str = Field("1m", max_length=16, examples=["1m"])
+    limit: int = Field(100, ge=1, le=10_000, description="So many of the newest closed bars.")
+
+
+class Ingested(BaseModel):
+    status: Literal["ok", "no_data"]
+    path: str | None
+    features_written: int
+    rows: int = Field(description="Rows that the newest month holds now.")
+    new_rows: int
+    run_url: str
+
+
+class Started(BaseModel):
+    """It takes longer than the wait limit: look at the run."""
+
+    status: Literal["running"] = "running"
+    run_id: str
+    run_url: str
+
+
+class OnchainIngest(Body):
+    symbol: str | None = Field(None, min_length=1, max_length=64)
+    metric: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[a-z0-9_/]+$")
+    days: int | None = Field(None, ge=1, le=3_650)
+    chain_id: int | None = Field(None, ge=1)
+    address: str | None = Field(None, pattern=r"^0x[0-9a-fA-F]{40}$")
+
+
+class SocialIngest(Body):
+    query: str = Field(min_length=1, max_length=512)
+    since: datetime | None = None
+    until: datetime | None = None
+    max_results: int = Field(10, ge=1, le=500)
+
+
+class NewsIngest(Body):
+    source_type: Literal["api", "rss"]
+    category: str | None = Field(None, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    feed_url: str | None = Field(None, max_length=2_000)
+
+
+class Backfilled(BaseModel):
+    symbol: str
+    timeframe: str
+    exchange: str
+    expected: int
+    missing_before: int
+    written: int
+
+
+class Swept(BaseModel):
+    pattern: str
+    scanned: int
+    ttl_set: int
+
+
+class StorageCheck(BaseModel):
+    status: Literal["ok", "failed"]
+    domain: str
+    backend: Literal["local", "s3", "gs"]
+    location: str
+    probe: Literal["ok", "skipped", "failed"]
+    seconds: float
+    detail: str = ""
+
+
+class SymbolGiven(Body):
+    symbol: str = Field(min_length=1, max_length=128, examples=["BTC/USDT"])
+    exchange: str | None = Field(None, pattern=r"^[A-Za-z0-9_]{1,40}$")
+    strategy: str = Field("flatpack_api", max_length=50)
+    enabled: bool = True
+    description: str = Field("", max_length=1_000)
+    timeframes: list[str] = Field(default=["1m"], min_length=1, max_length=8)
+    metadata: dict[str, Any] = Field(default_factory=dict, max_length=50)
+
+
+class StatusGiven(Body):
+    status: Literal["idle", "error", "disabled"]
+    error_message: str | None = Field(None, max_length=2_000)
+
+
+class SymbolShown(BaseModel):
+    symbol: str
+    series: str
+    domain: str
+    source: str
+    strategy: str
+    status: Literal["idle", "running", "error", "disabled"]
+    enabled: bool
+    timeframes: list[str]
+    last_backfill: datetime | None
+    last_snapshot: datetime | None
+    last_stream: datetime | None
+    error_message: str | None
+    description: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Removed(BaseModel):
+    status: Literal["deleted"]
+    series: str
+
+
+class IngestWanted(Body):
+    symbols: list[str] | None = Field(None, min_length=1, max_length=200)
+
+
+class Counts(BaseModel):
+    marketsIngested: int
+    snapshotsIngested: int
+    aggregatesIngested: int
+    comparisonsIngested: int
+    roiStatsIngested: int
+    startedAt: datetime
+    completedAt: datetime
+    trigger: Literal["manual", "cron", "registry"]
+
+
+class Ingestion(BaseModel):
+    status: Literal["success"]
+    result: Counts
+
+
+class Job(BaseModel):
+    name: str
+    kind: Literal["schedule", "sensor"]
+    trigger: str
+    running: bool
+    next_run_time: datetime | None
+    last_tick: datetime | None
+    last_status: str | None
+    last_said: str | None
+
+
+class Scheduler(BaseModel):
+    running: bool = Field(description="Whether anything that starts runs is switched on.")
+    jobs: list[Job]
+
+
+class MetricShown(BaseModel):
+    type: Literal["counter", "gauge", "histogram"]
+    name: str
+    value: float | None
+    timestamp: datetime
+    labels: dict[str, str]

@@ -1,0 +1,179 @@
+"""Rows of features, from Redis or the lake; where they came from is said with them.
+
+Redis holds a window: what may be older, what it has lost, and everything while it is down is read from the
+lake, which gets each row first. Rows go out as the JSON that Redis holds, untouched; those of the lake
+are made the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from ingestion_assets.intervals import TIMEFRAMES, Window, month_of, month_window
+from ingestion_assets.serving.problems import Unprocessable
+from ingestion_assets.stores.online import OnlineError
+from ingestion_assets.stores.online.values import Rows
+from ingestion_assets.tables import ALL, Table
+from ingestion_assets.workbench import Workbench
+
+Source = Literal["redis", "lake"]
+MOST_MONTHS = 12  # of the lake that one request may read
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One series' features: what they are called in Redis, and their table in the lake, if there is one."""
+
+    domain: str
+    name: str
+    qualifier: str
+    series: str
+
+    @property
+    def table(self) -> Table | None:
+        return ALL.get(f"features/{self.domain}_{self.qualifier}")
+
+    @property
+    def step(self) -> int:
+        """Seconds between two rows; 0 where they come as they come."""
+        grain = TIMEFRAMES.get(self.qualifier)
+        return int(grain.total_seconds()) if grain else 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """Times in epoch seconds and the row of each as JSON, oldest first."""
+
+    source: Source
+    rows: list[tuple[int, bytes]]
+
+
+class Features:
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+
+    def points(self, subject: Subject, times: Sequence[int]) -> Found:
+        """The rows at these times, those that there are; all of them from one place."""
+        wanted = sorted(set(times))
+        held, problem = [], None
+        try:
+            held = self._online_points(subject, wanted)
+        except OnlineError as error:
+            problem = error
+        missing = set(wanted) - {at for at, _ in held}
+        due = {at for at in missing if at <= self._due(subject)}
+        if problem is None and not due:
+            return Found("redis", held)
+        kept = self._lake_points(subject, wanted, problem)
+        return Found("lake", kept) if len(kept) >= len(held) or problem else Found("redis", held)
+
+    def range(self, subject: Subject, start: int, end: int, limit: int) -> Found:
+        """Rows with start <= time <= end, oldest first, at most `limit`."""
+        held, problem = [], None
+        try:
+            if self._in_window(subject, start):
+                held = self._online_range(subject, start, end, limit)
+        except OnlineError as error:
+            problem = error
+        if problem is None and len(held) >= self._expected(subject, start, end, limit):
+            return Found("redis", held)
+        kept = self._lake_range(subject, start, end, limit, problem)
+        return Found("lake", kept) if len(kept) >= len(held) or problem else Found("redis", held)
+
+    # Redis
+
+    def _online_points(self, subject: Subject, times: list[int]) -> list[tuple[int, bytes]]:
+        store = self.bench.online
+        if store is None:
+            raise _no_redis()
+        values = store.points_raw(subject.domain, subject.name, subject.qualifier, times)
+        return [(at, value) for at, value in zip(times, values, strict=True) if value is not None]
+
+    def _online_range(self, subject: Subject, start: int, end: int, limit: int) -> list[tuple[int, bytes]]:
+        store = self.bench.online
+        if store is None:
+            raise _no_redis()
+        return store.range_raw(subject.domain, subject.name, subject.qualifier, start, end, limit)
+
+    def _in_window(self, subject: Subject, start: int) -> bool:
+        """Whether Redis may hold everything from there on; a domain without a lake has nothing else."""
+        if subject.table is None or self.bench.online is None:
+            return True
+        return start > time.time() - self.bench.online.life(subject.domain, subject.qualifier)
+
+    def _expected(self, subject: Subject, start: int, end: int, limit: int) -> int:
+        """How many rows there should be; where Redis gives fewer, the lake is asked whether it knows more."""
+        if subject.table is None or not subject.step:
+            return 0
+        last = min(end, self._due(subject))
+        first = -(-start // subject.step) * subject.step
+        return min(limit, max(0, (last - first) // subject.step + 1))
+
+    def _due(self, subject: Subject) -> int:
+        """Rows up to then should be there by now; what is younger may still be on its way."""
+        return int(time.time()) - subject.step - self.bench.settings.freshness_minutes * 60
+
+    # The lake
+
+    def _lake_points(
+        self, subject: Subject, times: list[int], problem: OnlineError | None
+    ) -> list[tuple[int, bytes]]:
+        table = self._table(subject, problem)
+        if table is None:
+            return []
+        months = sorted({month_of(datetime.fromtimestamp(at, UTC)) for at in times})
+        if len(months) > MOST_MONTHS:
+            raise Unprocessable(
+                f"ts: the times lie in {len(months)} months: ask for those of {MOST_MONTHS} at once"
+            )
+        wanted, found = set(times), []
+        for month in months:
+            inside = [at for at in times if month_of(datetime.fromtimestamp(at, UTC)) == month]
+            window = Window(_moment(inside[0]), _moment(inside[-1]) + timedelta(seconds=1))
+            found += [row for row in self._rows(table, subject.series, window) if row[0] in wanted]
+        return found
+
+    def _lake_range(
+        self, subject: Subject, start: int, end: int, limit: int, problem: OnlineError | None
+    ) -> list[tuple[int, bytes]]:
+        table = self._table(subject, problem)
+        found: list[tuple[int, bytes]] = []
+        if table is None:
+            return found
+        window = Window(_moment(start), _moment(end) + timedelta(seconds=1))
+        for month in self.bench.lake.months(table, subject.series):
+            whole = month_window(month)
+            part = Window(max(whole.start, window.start), min(whole.end, window.end))
+            if part.start < part.end and len(found) < limit:
+                found += self._rows(table, subject.series, part, limit - len(found))
+        return found
+
+    def _table(self, subject: Subject, problem: OnlineError | None) -> Table | None:
+        if subject.table is None and problem is not None:
+            raise problem  # nobody else has these rows: an empty answer would be a wrong one
+        return subject.table
+
+    def _rows(
+        self, table: Table, series: str, window: Window, limit: int | None = None
+    ) -> list[tuple[int, bytes]]:
+        rows = self.bench.lake.read(table, series, window)
+        rows = rows.slice(0, limit) if limit is not None else rows
+        times = (table.keys(rows) // 1_000_000).tolist()
+        return list(zip(times, Rows(rows).encode(0, rows.num_rows), strict=True))
+
+
+def spliced(rows: Sequence[tuple[int, bytes]]) -> bytes:
+    """A JSON list of the rows with their times, made from their bytes as they are."""
+    return b"[" + b",".join([b'{"ts":%d,%b' % (at, value[1:]) for at, value in rows]) + b"]"
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _no_redis() -> OnlineError:
+    return OnlineError("(none)", "reading features", "REDIS_URL is not set", "Set it, or use `ingest up`")

@@ -1,0 +1,1 @@
+"""The addresses, in groups; one file each, with an APIRouter called `router`."""
