@@ -167,24 +167,31 @@ def bars(windows: Iterable[Window], grain: timedelta) -> int:
 
 def holes(times: np.ndarray, window: Window, grain: timedelta) -> list[Window]:
     """The stretches of the window in which a bar should open but none of the sorted times does."""
+    return holes_between(edges(times, grain), window, grain)
+
+
+def edges(times: np.ndarray, grain: timedelta) -> list[int]:
+    """Where each unbroken stretch of the sorted times begins and ends, in turn, in microseconds."""
     step = grain // MICROSECOND
-    first, end = micros(ceiling(window.start, grain)), micros(ceiling(window.end, grain))
-    if first >= end:
-        return []
     if len(times) == 0:
-        return [Window(moment_of(first), moment_of(end))]
-    if times[0] < first or times[-1] >= end:
-        times = times[np.searchsorted(times, first) : np.searchsorted(times, end)]
-        if len(times) == 0:
-            return [Window(moment_of(first), moment_of(end))]
-    found = []
-    if times[0] > first:
-        found.append(Window(moment_of(first), moment_of(times[0])))
+        return []
     before = np.flatnonzero(np.diff(times) > step)
-    for left, right in zip(times[before].tolist(), times[before + 1].tolist(), strict=True):
-        found.append(Window(moment_of(left + step), moment_of(right)))
-    if times[-1] + step < end:
-        found.append(Window(moment_of(times[-1] + step), moment_of(end)))
+    inner = np.column_stack([times[before] + step, times[before + 1]]).ravel().tolist()
+    return [int(times[0]), *inner, int(times[-1]) + step]
+
+
+def holes_between(stretches: Sequence[int], window: Window, grain: timedelta) -> list[Window]:
+    """The same from the `edges` of the times."""
+    reached, end = micros(ceiling(window.start, grain)), micros(ceiling(window.end, grain))
+    found = []
+    for start, stop in zip(stretches[::2], stretches[1::2], strict=True):
+        if start >= end:
+            break
+        if start > reached:
+            found.append(Window(moment_of(reached), moment_of(start)))
+        reached = max(reached, stop)
+    if reached < end:
+        found.append(Window(moment_of(reached), moment_of(end)))
     return found
 
 

@@ -12,7 +12,6 @@ same answer twice changes nothing, not even the file.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,12 +21,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion_assets.intervals import Window, holes, micros, moment_of, month_window, months
+from ingestion_assets.intervals import (
+    Window,
+    edges,
+    holes_between,
+    micros,
+    moment_of,
+    month_window,
+    months,
+)
 from ingestion_assets.stores.merging import merged_rows
 from ingestion_assets.stores.objects import Objects, StoreError, open_objects
 from ingestion_assets.tables import Table
 
 _META = b"ingestion_assets."
+_HOLES = "holes"  # begin,end,begin,end… in microseconds
+_MOST_HOLES_NOTED = 2_000  # a footer is read whole
 _FRAME = 12  # a Parquet file's magic number at both ends, and the length of its footer
 # What pyarrow raises for bytes that are no Parquet, or that a failing store gave.
 _UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
@@ -127,27 +136,20 @@ class Lake:
         return table.keys(self._rows(file, table, series, month, [table.key]))
 
     def holes(self, table: Table, series: str, window: Window) -> list[Window]:
-        """The stretches of the window where bars should be and are not.
-
-        A file's footer says how many rows it has and between which times; keys are unique, so when
-        that many rows just fill that stretch there is no hole inside, and the rows need not be read.
-        """
+        """The stretches of the window where bars should be and are not; mostly told by the footers alone."""
         found: list[Window] = []
-        step = table.grain // timedelta(microseconds=1)
         for month in months(window):
             whole = month_window(month)
             part = Window(max(whole.start, window.start), min(whole.end, window.end))
             file = self._open(table, series, month)
             if file is None:
-                found += holes(np.empty(0, np.int64), part, table.grain)
+                found += holes_between((), part, table.grain)
                 continue
-            ends = _ends(file.metadata, table)
-            if ends is not None and file.metadata.num_rows == (ends[1] - ends[0]) // step + 1:
-                solid = Window(moment_of(ends[0]), moment_of(ends[1]))
-                found += [w for w in holes(np.array(ends), part, table.grain) if not _inside(w, solid)]
-            else:
+            stretches = _stretches(file.metadata, table)
+            if stretches is None:
                 rows = self._rows(file, table, series, month, [table.key])
-                found += holes(table.keys(rows), part, table.grain)
+                stretches = edges(table.keys(rows), table.grain)
+            found += holes_between(stretches, part, table.grain)
         return _joined(found)
 
     def read(
@@ -218,7 +220,7 @@ class Lake:
             if superseded.num_rows:
                 # Before they lose their place, so that being killed in between loses nothing.
                 self._keep_aside("_revisions", table, series, month, superseded, notes)
-            encoded = encode(table, merged, notes)
+            encoded = encode(table, merged, {**notes, **_noted_holes(table, merged)})
             outcome["size"] = len(encoded)
             return encoded
 
@@ -357,7 +359,7 @@ def encode(table: Table, rows: pa.Table, notes: Mapping[str, str]) -> bytes:
     rows = rows.replace_schema_metadata(metadata)
     names = {field.name for field in rows.schema if pa.types.is_dictionary(field.type)}
     whole = [f.name for f in rows.schema if pa.types.is_timestamp(f.type) or pa.types.is_integer(f.type)]
-    sink = io.BytesIO()
+    sink = pa.BufferOutputStream()
     pq.write_table(
         rows,
         sink,
@@ -369,7 +371,28 @@ def encode(table: Table, rows: pa.Table, notes: Mapping[str, str]) -> bytes:
         write_statistics=True,
         write_page_checksum=True,
     )
-    return sink.getvalue()
+    return sink.getvalue().to_pybytes()
+
+
+def _noted_holes(table: Table, rows: pa.Table) -> dict[str, str]:
+    """Where the holes between the rows begin and end, for a reader who wants to know nothing else."""
+    inner = edges(table.times(rows), table.grain)[1:-1] if table.grid else []
+    return {_HOLES: ",".join(map(str, inner))} if 0 < len(inner) <= 2 * _MOST_HOLES_NOTED else {}
+
+
+def _stretches(metadata: pq.FileMetaData, table: Table) -> list[int] | None:
+    """The edges of the rows' stretches by the footer alone; None when that does not tell.
+
+    It is believed when that many rows just fill those stretches, for keys are unique. Somebody else's
+    file, without the note, tells as much when it has no hole.
+    """
+    ends, step = _ends(metadata, table), table.grain // timedelta(microseconds=1)
+    if ends is None:
+        return None
+    noted = (metadata.metadata or {}).get(_META + _HOLES.encode(), b"")
+    stretches = [ends[0], *(int(edge) for edge in noted.split(b",") if edge), ends[1] + step]
+    filled = sum(stretches[1::2]) - sum(stretches[::2])
+    return stretches if filled == metadata.num_rows * step else None
 
 
 def _ends(metadata: pq.FileMetaData, table: Table) -> tuple[int, int] | None:
@@ -405,10 +428,6 @@ def _select(rows: pa.Table, table: Table, names: Sequence[str]) -> pa.Table:
             column = rows.column(name)
             arrays.append(column if column.type == kind else column.cast(kind))
     return pa.Table.from_arrays(arrays, schema=pa.schema([table.schema.field(name) for name in names]))
-
-
-def _inside(window: Window, solid: Window) -> bool:
-    return solid.start < window.start and window.end <= solid.end
 
 
 def _joined(windows: list[Window]) -> list[Window]:

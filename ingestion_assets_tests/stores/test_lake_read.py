@@ -70,6 +70,21 @@ def test_holes_are_the_same_with_and_without_the_shortcut_of_the_footer(make_lak
     like_brute_force()
 
 
+def test_what_a_footer_notes_of_holes_is_believed_only_when_the_rows_bear_it_out(lake: Lake) -> None:
+    minutes = [*range(40), *range(50, 300), *range(310, 320)]
+    land(lake, minutes)
+    content = lake.objects.read(lake.path(TABLE, SERIES, MONTH))
+    assert content is not None
+    ours = pq.read_table(pa.BufferReader(content))
+    noted = ours.schema.metadata[b"ingestion_assets.holes"].decode().split(",")
+    assert noted == [str(micros(at(m))) for m in (40, 50, 300, 310)]
+    fewer = pa.BufferOutputStream()
+    pq.write_table(ours.filter(pa.array([m % 7 != 3 for m in minutes])), fewer)
+    damage(lake, fewer.getvalue().to_pybytes())  # somebody else's tool, which carries the notes along
+    left = np.array([micros(at(m)) for m in minutes if m % 7 != 3], dtype=np.int64)
+    assert lake.holes(TABLE, SERIES, span(0, 400)) == holes(left, span(0, 400), MINUTE)
+
+
 def test_a_deleted_month_is_one_hole_with_the_empty_time_around_it(lake: Lake) -> None:
     land(lake, range(10))
     lake.objects.delete(lake.path(TABLE, SERIES, MONTH))
