@@ -16,7 +16,7 @@ def api(
     from ingestion_assets.cli import environment, output
     from ingestion_assets.cli.errors import BadInput, Failed
     from ingestion_assets.cli.stack import taken
-    from ingestion_assets.serving.server import server
+    from ingestion_assets.serving.server import server, keep_memory
 
     if port is not None and not 1 <= port <= 65535:
         raise BadInput(f"--port {port} is no port: use 1 to 65535")
@@ -28,6 +28,7 @@ def api(
             f"INGEST_PORT={settings.ingest_port}: something else listens on {settings.ingest_host}:"
             f"{settings.ingest_port} already, or the host is not this machine's. Stop it, or choose another"
         )
+    keep_memory()
     running = server(settings)
     output.say(f"HTTP API on {settings.api_address}, {settings.api_address}/docs lists it. Ctrl-C stops it.")
     running.run()
