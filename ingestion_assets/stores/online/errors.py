@@ -38,7 +38,8 @@ def refused(server: str, doing: str, reply: object) -> OnlineError:
 
 def unreachable(server: str, doing: str, error: BaseException, timeout: float) -> OnlineError:
     """No answer, or the connection broke."""
-    if isinstance(error, (BlockingIOError, TimeoutError)) or "timed out" in str(error).lower():
+    silent = "timed out" in str(error).lower() or "timeout" in str(error).lower()
+    if isinstance(error, (BlockingIOError, TimeoutError)) or silent:
         cause = f"no answer within {timeout:g} s"
         remedy = (
             "It is frozen, overloaded or out of reach: look at its log; the next run repairs what is missing"

@@ -30,10 +30,11 @@ def rows(times: np.ndarray, *, known_after: float = 65, **columns: object) -> di
 
 def everything(client: redis.Redis) -> dict[bytes, object]:
     """All that a Redis holds."""
-    return {
-        key: client.zrange(key, 0, -1, withscores=True) if key.endswith(b"_idx") else client.get(key)
-        for key in client.scan_iter(count=1_000)
-    }
+    keys = list(client.scan_iter(count=1_000))
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.zrange(key, 0, -1, withscores=True) if key.endswith(b"_idx") else pipe.get(key)
+    return dict(zip(keys, pipe.execute(), strict=True))
 
 
 @pytest.fixture

@@ -243,7 +243,7 @@ def test_rows_that_cannot_be_meant(store, client, times, given_rows, complaint):
 
 @pytest.mark.parametrize("name", ["BTC:USDT", "BTC USDT", "*", "BTC?", "a\nb", ""])
 def test_names_that_would_break_keys(store, name):
-    with pytest.raises(ValueError, match="name .* cannot be part of a Redis key"):
+    with pytest.raises(ValueError, match=r"name .* cannot be part of a Redis key"):
         store.points("market", name, "1m", [60])
 
 
