@@ -13,6 +13,8 @@ nothing of ours, so that a mistake of ours cannot be made twice and cancel out.
     faults     scripted misbehaviour: what, whom, how often
     misbehave  what a fault does to an answer on its way out
     binance*   the Binance spot REST vendor           kraken*   the minimal Kraken REST vendor
+    perpetuals     trades one by one, open interest and funding, which agree with the candles
+    binance_usdm   the USDT-M futures REST vendor     binance_vision   its public archive of files
     journal    what was asked                         control   /_simulator/ over HTTP
     server     Simulator (a thread, for tests and `make run`) and serve (blocking, for the CLI)
 

@@ -17,7 +17,6 @@ from ingestion_assets.simulator.symbols import BINANCE, Symbol
 Query = Mapping[str, str]
 Handler = Callable[[Query], Answer]
 _SYMBOL = re.compile(r"[A-Z0-9-_.]{1,20}")
-_NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 class Binance:
@@ -70,16 +69,16 @@ class Binance:
             return as_json({"code": refusal.code, "msg": refusal.text}, refusal.status)
 
     def _klines(self, query: Query) -> Answer:
-        symbol = self._symbol(_sent(query, "symbol"))
-        minutes = MINUTES.get(_sent(query, "interval"))
+        symbol = self._symbol(facts.sent(query, "symbol"))
+        minutes = MINUTES.get(facts.sent(query, "interval"))
         if minutes is None:
             raise facts.UNKNOWN_INTERVAL
         if query.get("timeZone", "0") not in ("0", "+0", "-0", "0:00", "+0:00"):
             raise facts.invalid("timeZone")
-        limit = min(_number(query, "limit", facts.DEFAULT_ROWS) or 0, facts.MAX_ROWS)
+        limit = min(facts.number(query, "limit", facts.DEFAULT_ROWS) or 0, facts.MAX_ROWS)
         if limit == 0:
             raise facts.invalid("limit")
-        start, end = _number(query, "startTime"), _number(query, "endTime")
+        start, end = facts.number(query, "startTime"), facts.number(query, "endTime")
         page = self.market.history.page(self.market.ask(symbol, minutes), start, end, limit)
         return Answer(200, page, rows=True)
 
@@ -112,8 +111,8 @@ class Binance:
         return self._each(query, tickers.full if kind == "FULL" else tickers.mini)
 
     def _depth(self, query: Query) -> Answer:
-        symbol = self._symbol(_sent(query, "symbol"))
-        limit = min(_number(query, "limit", 100) or 0, 5000)
+        symbol = self._symbol(facts.sent(query, "symbol"))
+        limit = min(facts.number(query, "limit", 100) or 0, 5000)
         if limit == 0:
             raise facts.invalid("limit")
         return as_json(tickers.depth(self.market, symbol, limit))
@@ -140,27 +139,12 @@ class Binance:
         return symbol
 
 
-def _sent(query: Query, name: str) -> str:
-    if not query.get(name):
-        raise facts.mandatory(name)
-    return query[name]
-
-
-def _number(query: Query, name: str, default: int | None = None) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not _NUMBER.fullmatch(text):
-        raise facts.illegal(name, "^[0-9]{1,20}$")
-    return min(int(text), 2**53)
-
-
 def _names(query: Query) -> list[str] | None:
     """The symbols asked for by `symbol` or by `symbols=["A","B"]`; None when neither is sent."""
     if "symbol" in query and "symbols" in query:
         raise facts.COMBINATION
     if "symbol" in query:
-        return [_sent(query, "symbol")]
+        return [facts.sent(query, "symbol")]
     if "symbols" not in query:
         return None
     try:
@@ -179,4 +163,4 @@ def _ticker_weight(query: Query) -> int:
 
 def _depth_weight(query: Query) -> int:
     text = query.get("limit", "100")
-    return facts.depth_weight(int(text) if _NUMBER.fullmatch(text) else 100)
+    return facts.depth_weight(int(text) if facts.NUMBER.fullmatch(text) else 100)

@@ -4,11 +4,16 @@ Documentation: developers.binance.com, Spot API, REST. Limits as of 2026: 6,000 
 300,000 raw requests per 5 minutes. Every refusal is `{"code": …, "msg": …}`.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from ingestion_assets.simulator.symbols import Symbol
 
 DEFAULT_ROWS, MAX_ROWS = 500, 1000
+NUMBER = re.compile(r"[0-9]{1,20}")
+
+Query = Mapping[str, str]
 
 
 class Refusal(Exception):
@@ -39,6 +44,21 @@ def unread(read: int, sent: int) -> Refusal:
 UNKNOWN_SYMBOL = Refusal(-1121, "Invalid symbol.")
 UNKNOWN_INTERVAL = Refusal(-1120, "Invalid interval.")
 COMBINATION = Refusal(-1128, "Combination of optional parameters invalid.")
+
+
+def sent(query: Query, name: str) -> str:
+    if not query.get(name):
+        raise mandatory(name)
+    return query[name]
+
+
+def number(query: Query, name: str, default: int | None = None) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not NUMBER.fullmatch(text):
+        raise illegal(name, "^[0-9]{1,20}$")
+    return min(int(text), 2**53)
 
 
 def ticker_weight(symbols: int | None) -> int:

@@ -48,7 +48,12 @@ class Control:
     def _about(self, *_: Any) -> dict[str, Any]:
         weight = self.limits.weight
         return {
-            "vendors": {"binance": "/api/v3/", "kraken": "/0/public/"},
+            "vendors": {
+                "binance": "/api/v3/",
+                "binance_usdm": "/fapi/v1/",
+                "binance_vision": "/data/futures/um/",
+                "kraken": "/0/public/",
+            },
             "seed": self.market.world.seed,
             "clock": self.market.clock.as_dict(),
             "weight": {"limit": weight.limit, "seconds": weight.seconds, "used": weight.used},

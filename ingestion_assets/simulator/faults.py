@@ -2,7 +2,8 @@
 
 A fault is counted per request that it matches: it lets `after` of them pass, then strikes every
 `every`-th one, `times` times (once if not said, latency for ever; None: for ever). Faults of the world
-(outage, delisted, …) hold as long as they are in the book; take them out and the world is whole again.
+and of the archive (outage, delisted, archive_missing, …) hold as long as they are in the book; take them
+out and the world is whole again, and the archive's files are restated.
 """
 
 import itertools
@@ -17,6 +18,7 @@ from ingestion_assets.simulator.symbols import Symbol
 from ingestion_assets.simulator.world import Stretch
 
 BEFORE, ROWS, WIRE, WORLD = "instead of an answer", "in the rows", "on the wire", "in the world"
+ARCHIVE = "in the archive"
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     # kind: (where it strikes, parameters and their defaults; ... marks a required one)
@@ -42,6 +44,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "silent": (WORLD, {"at": ...}),
     "vanished": (WORLD, {}),
     "clock_skew": (WORLD, {"ms": ...}),
+    "archive_missing": (ARCHIVE, {"start": ..., "end": ...}),
+    "archive_lacks": (ARCHIVE, {"start": ..., "end": ...}),
+    "archive_checksum": (ARCHIVE, {}),
+    "archive_micros": (ARCHIVE, {}),
 }
 
 _FOREVER = 2**40

@@ -1,19 +1,34 @@
 """The way of a request through the simulator: control or vendor, faults, journal, and out on the wire."""
 
 import asyncio
+from collections.abc import Mapping
 from email.utils import formatdate
+from typing import Protocol
 
 from aiohttp import web
 
 from ingestion_assets.simulator import misbehave
 from ingestion_assets.simulator.answers import Answer, Market, as_json
 from ingestion_assets.simulator.binance import Binance
+from ingestion_assets.simulator.binance_usdm import BinanceUsdm
+from ingestion_assets.simulator.binance_vision import BinanceVision
 from ingestion_assets.simulator.clock import wall_ms
 from ingestion_assets.simulator.control import PREFIX, Control
 from ingestion_assets.simulator.faults import BEFORE, ROWS, WIRE, Fault
 from ingestion_assets.simulator.journal import Entry, Journal
 from ingestion_assets.simulator.kraken import Kraken
 from ingestion_assets.simulator.limits import Limits
+from ingestion_assets.simulator.perpetuals import Perpetuals
+
+
+class Vendor(Protocol):
+    """Answers every path that begins with its prefix, or with one of them."""
+
+    @property
+    def prefix(self) -> str | tuple[str, ...]: ...
+
+    def answer(self, path: str, query: Mapping[str, str]) -> tuple[Answer, int]: ...
+
 
 GONE = Answer(499, b"")
 """What the journal says of a client that hung up before it was answered."""
@@ -22,10 +37,23 @@ GONE = Answer(499, b"")
 class Gate:
     """An aiohttp handler for every method and path."""
 
-    def __init__(self, market: Market, limits: Limits, journal: Journal, latency_ms: float = 0) -> None:
+    def __init__(
+        self,
+        market: Market,
+        limits: Limits,
+        usdm_limits: Mapping[str, Limits],
+        journal: Journal,
+        latency_ms: float = 0,
+    ) -> None:
         self.market, self.journal, self.latency_ms = market, journal, latency_ms
         self.control = Control(market, journal, limits)
-        self.vendors = (Binance(market, limits), Kraken(market))
+        perpetuals = Perpetuals(market)
+        self.vendors: tuple[Vendor, ...] = (
+            Binance(market, limits),
+            BinanceUsdm(market, perpetuals, usdm_limits),
+            BinanceVision(market, perpetuals),
+            Kraken(market),
+        )
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith(PREFIX):

@@ -84,9 +84,9 @@ def _spoiled(rows: list[list[Any]], fault: Fault) -> list[list[Any]]:
             order = list(range(len(rows)))
             random.Random(len(rows)).shuffle(order)  # noqa: S311 - disorder, not secrecy
             return [rows[i] for i in (order if order != sorted(order) else reversed(order))]
-        case "unfinished_extra" if rows:
+        case "unfinished_extra" if rows and isinstance(rows[-1], list):
             return [*rows, _following(rows[-1], rows[-1][0] - rows[-2][0] if len(rows) > 1 else 60_000)]
-        case "wrong_values" if rows:
+        case "wrong_values" if rows and isinstance(rows[0], list):
             row = rows[min(fault["row"], len(rows) - 1)]
             low = row[3]
             row[3] = f"{float(row[2]) * 1.01:.{len(low) - low.index('.') - 1}f}"

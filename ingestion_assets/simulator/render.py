@@ -43,6 +43,22 @@ class Number:
     trim: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A column of one of two words; the longer one says how wide it is."""
+
+    values: NDArray[np.bool_]
+    yes: bytes
+    no: bytes
+
+    @property
+    def width(self) -> int:
+        return max(len(self.yes), len(self.no))
+
+
+Piece = bytes | Number | Choice
+
+
 def rows(candles: Candles) -> Rows:
     """All the candles, rendered."""
     n, symbol = len(candles), candles.symbol
@@ -50,30 +66,30 @@ def rows(candles: Candles) -> Rows:
         return Rows(candles.open_ms, b"", np.zeros(1, np.int64))
     price, lot = symbol.price_decimals, symbol.lot_decimals
     open_, high, low, close, volume, quote, trades, taker, taker_quote = candles.columns()
-    row: list[bytes | Number] = [b"[", _whole(candles.open_ms), b',"']
+    row: list[Piece] = [b"[", whole(candles.open_ms), b',"']
     for column, decimals in ((open_, price), (high, price), (low, price), (close, price), (volume, lot)):
-        row += [*_decimal(column, decimals), b'","']
-    row[-1:] = [b'",', _whole(candles.open_ms + (candles.minutes * MINUTE_MS - 1)), b',"']
-    row += [*_decimal(quote, 8), b'",', _whole(trades), b',"']
-    row += [*_decimal(taker, lot), b'","', *_decimal(taker_quote, 8), b'","0"],']
-    data, offsets = _write(n, row)
+        row += [*decimal(column, decimals), b'","']
+    row[-1:] = [b'",', whole(candles.open_ms + (candles.minutes * MINUTE_MS - 1)), b',"']
+    row += [*decimal(quote, 8), b'",', whole(trades), b',"']
+    row += [*decimal(taker, lot), b'","', *decimal(taker_quote, 8), b'","0"],']
+    data, offsets = written(n, row)
     return Rows(candles.open_ms, data, offsets)
 
 
-def _whole(values: Ints) -> Number:
+def whole(values: Ints) -> Number:
     return Number(values, len(str(int(values.max()))), trim=True)
 
 
-def _decimal(values: Ints, decimals: int) -> list[bytes | Number]:
-    """A number with eight places, of which `decimals` can be other than zero."""
-    whole = values // 10**decimals
-    part = Number(values - whole * 10**decimals, decimals, trim=False)
-    return [_whole(whole), b".", part, b"0" * (8 - decimals)]
+def decimal(values: Ints, decimals: int, places: int = 8) -> list[Piece]:
+    """A number with so many places, of which `decimals` can be other than zero."""
+    units = values // 10**decimals
+    part = Number(values - units * 10**decimals, decimals, trim=False)
+    return [whole(units), b".", part, b"0" * (places - decimals)]
 
 
-def _write(n: int, row: list[bytes | Number]) -> tuple[bytes, Ints]:
+def written(n: int, row: list[Piece]) -> tuple[bytes, Ints]:
     """The bytes of n rows, and where each begins."""
-    template = b"".join(b"0" * piece.width if isinstance(piece, Number) else piece for piece in row)
+    template = b"".join(piece if isinstance(piece, bytes) else b"0" * piece.width for piece in row)
     matrix, keep = np.empty((n, len(template)), np.uint8), np.ones((n, len(template)), bool)
     matrix[:] = np.frombuffer(template, np.uint8)
     lengths = np.full(n, len(template), np.int64)
@@ -81,6 +97,13 @@ def _write(n: int, row: list[bytes | Number]) -> tuple[bytes, Ints]:
     for piece in row:
         if isinstance(piece, bytes):
             at += len(piece)
+            continue
+        if isinstance(piece, Choice):
+            for word, chosen in ((piece.yes, piece.values), (piece.no, ~piece.values)):
+                matrix[chosen, at : at + len(word)] = np.frombuffer(word, np.uint8)
+                keep[chosen, at + len(word) : at + piece.width] = False
+                lengths[chosen] -= piece.width - len(word)
+            at += piece.width
             continue
         _digits(matrix, at, piece.values, piece.width)
         if piece.trim and int(piece.values.min()) < 10 ** (piece.width - 1):

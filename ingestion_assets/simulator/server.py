@@ -52,7 +52,18 @@ class Simulator:
         windows = Window(weight_limit, window_seconds), Window(raw_limit, 300)
         self.limits = Limits(*windows, tolerance=tolerance, ban_seconds=ban_seconds)
         self.market = Market(self.world, self.clock, self.faults)
-        self._gate = Gate(self.market, self.limits, self.requests, latency_ms)
+        # Futures have limits of their own, here as generous as those of spot are made.
+        pools = {"weight": (2_400, 60), "funding": (500, 300), "statistics": (1_000, 300)}
+        self.usdm_limits = {
+            name: Limits(
+                Window(max(1, weight_limit * limit // 6_000), seconds),
+                Window(raw_limit, 300),
+                tolerance=tolerance,
+                ban_seconds=ban_seconds,
+            )
+            for name, (limit, seconds) in pools.items()
+        }
+        self._gate = Gate(self.market, self.limits, self.usdm_limits, self.requests, latency_ms)
         self._wanted_port = port
         self.port = 0
         self._thread: threading.Thread | None = None

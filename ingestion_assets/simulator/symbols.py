@@ -4,7 +4,7 @@ Listing dates follow the real venue where known, so that examples feel familiar;
 `price_decimals + lot_decimals <= 8` always holds: quote volumes are then whole multiples of 1e-8.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 # base quote price price_decimals lot_decimals quote-per-minute listed ended
@@ -100,6 +100,17 @@ XBTUSDT  XBTUSDT XBT/USDT XXBT USDT 60000  1 7  9000 2019-12-19T15:00 -
 ETHUSDT  ETHUSDT ETH/USDT XETH USDT 2500   2 6  1800 2019-12-19T15:00 -
 """
 
+# base quote price price_decimals lot_decimals quote-per-minute listed ended trades-per-minute
+_USDM = """
+BTC  USDT 60000 1 3 900000 2019-09-25T08:00 - 240
+ETH  USDT 2500  2 3 500000 2019-11-27T08:00 - 240
+SOL  USDT 120   2 2 250000 2020-09-14T07:00 - 120
+XRP  USDT 0.9   4 1 200000 2020-01-06T08:00 - 120
+LINK USDT 14    3 2  90000 2020-01-17T08:00 - 60
+DOGE USDT 0.12  5 0 150000 2020-07-10T09:00 - 60
+LUNA USDT 20    4 2  60000 2021-02-10T07:00 2022-05-13T01:00 60
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
@@ -118,6 +129,7 @@ class Symbol:
     walk: str
     altname: str = ""
     wsname: str = ""
+    agg_per_minute: int = 0  # of perpetuals: aggregated trades in each minute
 
     @property
     def quote_scale(self) -> int:
@@ -148,9 +160,16 @@ def _symbol(venue: str, name: str, alt: str, ws: str, facts: list[str]) -> Symbo
     return Symbol(venue, name, base, quote, *level, _ms(listed), end, _walk(base, quote), alt, ws)
 
 
+def _perpetual(facts: list[str]) -> Symbol:
+    """Like the spot market of its name, whose price path it follows, with trades one by one."""
+    name = facts[0] + facts[1]
+    return replace(_symbol("binance_usdm", name, "", "", facts[:-1]), agg_per_minute=int(facts[-1]))
+
+
 def _rows(text: str) -> list[list[str]]:
     return [line.split() for line in text.strip().splitlines()]
 
 
 BINANCE = {f[0] + f[1]: _symbol("binance", f[0] + f[1], "", "", f) for f in _rows(_BINANCE)}
 KRAKEN = {f[0]: _symbol("kraken", f[0], f[1], f[2], f[3:]) for f in _rows(_KRAKEN)}
+USDM = {f[0] + f[1]: _perpetual(f) for f in _rows(_USDM)}

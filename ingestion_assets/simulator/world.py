@@ -136,6 +136,9 @@ class World:
         volume = (_whole(busy * (symbol.quote_per_minute * lots_per_quote) / open_) + 1) * traded
         size = 0.5 + noise.UNIFORM[noise.slot(random, 30)]
         trades = np.minimum(volume, (_whole(busy * size * trades_per_minute(symbol)) + 1) * traded)
+        if symbol.agg_per_minute:  # each of its trades is told, so there is enough for all of them
+            trades = np.full(count, 2 * symbol.agg_per_minute, np.int64)
+            volume = np.maximum(volume, 10 * symbol.agg_per_minute)
         taker = _whole(volume * (0.2 + 0.6 * noise.UNIFORM[noise.slot(random, 40)]))
         worth = (open_ + high + low + close) // 4 * symbol.quote_scale
         minute = np.arange(first, first + count, dtype=np.int64)

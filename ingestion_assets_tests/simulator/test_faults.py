@@ -8,7 +8,7 @@ import requests
 
 from ingestion_assets.simulator import Fault
 from ingestion_assets.simulator.clock import to_ms
-from ingestion_assets.simulator.faults import KINDS
+from ingestion_assets.simulator.faults import ARCHIVE, KINDS
 
 START = to_ms("2025-05-05T00:00")
 MINUTE = 60_000
@@ -226,7 +226,8 @@ def test_a_wrong_fault_says_what_is_wrong(arguments, said):
         Fault(**arguments)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+# Those of the archive are tested with it, in test_binance_vision.py.
+@pytest.mark.parametrize("kind", sorted(k for k, (place, _) in KINDS.items() if place != ARCHIVE))
 def test_every_kind_has_a_test_above(kind):
     names = [name for name in globals() if name.startswith("test_")]
     parametrised = test_another_answer_once_then_the_honest_one.pytestmark[0].args[1]
