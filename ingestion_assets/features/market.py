@@ -19,7 +19,8 @@ from ingestion_assets.tables.arrays import column, numbers, repeated
 from ingestion_assets.tables.contract import TIME
 from ingestion_assets.tables.features import LONGEST_WINDOW, LOOKBACK
 
-_AT_ONCE = 8_192  # rows whose arrays fit into the processor's cache
+_AT_ONCE = 16_384  # rows whose arrays fit into the processor's cache
+_KEPT = 3 << 20
 _WILDER = 1 - 1 / 14
 CHECKED = (
     "time",
@@ -35,18 +36,12 @@ def market_features(bars: pa.Table, table: Table, window: Window) -> pa.Table:
     times, known = numbers(bars.column("time")), numbers(bars.column("known_at"))
     step = table.grain // MICROSECOND
     first, end = np.searchsorted(times, [micros(window.start), micros(window.end)]).tolist()
+    if first == end:
+        return table.schema.empty_table()
     run = _unbroken(times, step)
     prices = [numbers(bars.column(name)) for name in ("high", "low", "close", "volume")]
     here, made = slice(first, end), end - first
-    if not made:
-        return table.schema.empty_table()
-    pieces = []
-    for start in range(first, end, _AT_ONCE):
-        stop, base = min(start + _AT_ONCE, end), max(0, start - LOOKBACK)
-        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is how a feature says that it is none
-            piece = _values(*(each[base:stop] for each in (*prices, run)))
-        pieces.append({name: values[start - base :] for name, values in piece.items()})
-    arrays = {name: _nullable(np.concatenate([p[name] for p in pieces])) for name in pieces[0]} | {
+    arrays = {name: _nullable(values) for name, values in _numeric(prices, run, first, end).items()} | {
         "time": column(times[here], TIME),
         "close": column(prices[2][here], pa.float64()),
         "volume": column(prices[3][here], pa.float64()),
@@ -83,58 +78,80 @@ def first_outdated(bars: pa.Table, held: pa.Table, table: Table, window: Window)
     return moment_of(min(following)) if following else None
 
 
+def _numeric(prices: list[np.ndarray], run: np.ndarray, first: int, end: int) -> dict[str, np.ndarray]:
+    """Features by name of the bars from `first` to `end`, NaN where there is none."""
+    # glibc would hand memory back after every few thousand rows and ask for it again, which takes longer than
+    # the arithmetic. Having freed a large block once, it keeps as much.
+    np.empty(_KEPT)
+    lead = max(0, LOOKBACK - first)
+    if lead:  # in place of bars that there never were stand others that no window counts in
+        prices = [np.concatenate([np.repeat(each[:1], lead), each]) for each in prices]
+        run = np.concatenate([np.zeros(lead, np.int32), run])
+    numeric: dict[str, np.ndarray] = {}
+    for start in range(first, end, _AT_ONCE):
+        stop = min(start + _AT_ONCE, end)
+        part = slice(start + lead - LOOKBACK, stop + lead)
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is how a feature says that it is none
+            found = _values(*(each[part] for each in prices), run=run[part])
+        for name, values in found.items():
+            if name not in numeric:
+                numeric[name] = np.empty(end - first)
+            numeric[name][start - first : stop - first] = values
+    return numeric
+
+
 def _values(
     high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarray, run: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Features by name, NaN where there is none; right from the row on before which LOOKBACK bars are."""
-    before = close.copy()
-    before[1:] = close[:-1]
-    ratio = close / before
+    """Features by name of all bars but the first LOOKBACK."""
+    rows = len(close) - LOOKBACK
+    before, now = close[:-1], slice(LOOKBACK, None)
+    ratio = close[1:] / before
     growth = np.log(ratio)
-    found = {"ret_1": (ratio - 1, 2), "logret_1": (growth, 2), "hl_range": ((high - low) / close, 1)}
+    found = {"ret_1": (ratio - 1, 2), "logret_1": (growth, 2)}
     for bars in (5, 15, 60):
-        change = np.zeros_like(close)
-        change[bars:] = close[bars:] / close[:-bars]
-        change -= 1
-        found[f"ret_{bars}"] = change, bars + 1
+        found[f"ret_{bars}"] = close[now] / close[LOOKBACK - bars : -bars] - 1, bars + 1
     for bars, squares in zip((30, 60), rolling_sums(growth * growth, 30, 60), strict=True):
         found[f"rv_{bars}"] = np.sqrt(squares), bars + 1
-    found |= _averages(close, run) | _swings(high, low, close, before, run)
-    found |= _against_the_last_20(close, volume)
+    found |= _averages(close, run) | _swings(high, low, close, run) | _against_the_last_20(close, volume)
+    turnover, traded = rolling_sums(np.stack([(high + low + close) * volume / 3, volume]), 60)[0][:, -rows:]
+    found["vwap_dev_60"] = close[now] * traded / turnover - 1, 60
+    found["hl_range"] = (high[now] - low[now]) / close[now], 1
 
-    turnover, traded = rolling_sums(np.stack([(high + low + close) * volume / 3, volume]), 60)[0]
-    found["vwap_dev_60"] = close * traded / turnover - 1, 60
-    least = int(run.min())
-    for values, bars in found.values():
+    run, least = run[now], int(run.min())
+    numeric = {}
+    for name, (values, bars) in found.items():
+        numeric[name] = values[-rows:]
         if least < bars:
-            values[run < bars] = np.nan
-    return {name: values for name, (values, _) in found.items()}
+            numeric[name] = np.where(run < bars, np.nan, numeric[name])
+    return numeric
 
 
 def _averages(close: np.ndarray, run: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
     """EMAs and MACD, each with the unbroken bars that it needs."""
     ema = {bars: fading_means(close, 1 - 2 / (bars + 1), run) for bars in (12, 20, 26, 50)}
-    macd = ema[12] - ema[26]
-    signal = fading_means(macd, 1 - 2 / (9 + 1), run, skip=25)
+    macd = ema[12][-len(ema[26]) :] - ema[26]
+    signal = fading_means(macd, 1 - 2 / (9 + 1), run[-len(macd) :], skip=25)
     return {
         "ema_20": (ema[20], 20),
         "ema_50": (ema[50], 50),
         "macd": (macd, 26),
         "macd_signal": (signal, 34),
-        "macd_hist": (macd - signal, 34),
+        "macd_hist": (macd[-len(signal) :] - signal, 34),
     }
 
 
 def _swings(
-    high: np.ndarray, low: np.ndarray, close: np.ndarray, before: np.ndarray, run: np.ndarray
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, run: np.ndarray
 ) -> dict[str, tuple[np.ndarray, int]]:
     """RSI and ATR: Wilder's means of rises, falls and true ranges."""
-    change = close - before
-    moves = np.empty((3, len(close)))
+    before = close[:-1]
+    change = close[1:] - before
+    moves = np.empty((3, len(change)))
     np.maximum(change, 0, out=moves[0])
-    np.maximum(-change, 0, out=moves[1])
-    np.subtract(np.maximum(high, before), np.minimum(low, before), out=moves[2])
-    rise, fall, true_range = fading_means(moves, _WILDER, run, skip=1)
+    np.subtract(moves[0], change, out=moves[1])
+    np.subtract(np.maximum(high[1:], before), np.minimum(low[1:], before), out=moves[2])
+    rise, fall, true_range = fading_means(moves, _WILDER, run[1:], skip=1)
     return {"rsi_14": (100 * (rise / (rise + fall)), 15), "atr_14": (true_range, 15)}
 
 
@@ -145,7 +162,7 @@ def _against_the_last_20(close: np.ndarray, volume: np.ndarray) -> dict[str, tup
     deviations = np.sqrt(variances)
     width = 4 * deviations[0] / means[0]
     deviations[deviations == 0] = np.nan  # nothing is far from the usual where all is the same
-    price, amount = (both - means) / deviations
+    price, amount = (both[:, 19:] - means) / deviations
     return {
         "bb_pctb_20": (price / 4 + 0.5, 20),
         "bb_width_20": (width, 20),
@@ -183,10 +200,9 @@ def _known_at(known: np.ndarray, run: np.ndarray) -> np.ndarray:
 
 def _nullable(values: np.ndarray) -> pa.Array:
     """Numbers as a column, null where they are NaN."""
-    missing = np.isnan(values)
-    if not missing.any():
+    if not np.isnan(values.min()):
         return column(values, pa.float64())
-    buffers = [_bits(~missing), pa.py_buffer(np.ascontiguousarray(values))]
+    buffers = [_bits(~np.isnan(values)), pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.float64(), len(values), buffers)
 
 
