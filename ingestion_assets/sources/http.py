@@ -88,7 +88,7 @@ class HttpClient:
     attempts: int = 5
     concurrency: int = 8
     requests: int = 0
-    date_skew: float | None = None
+    _dated: tuple[str, float] = field(default=("", 0.0), repr=False)
     _session: aiohttp.ClientSession | None = field(default=None, repr=False)
     _slots: asyncio.Semaphore | None = field(default=None, repr=False)
 
@@ -146,7 +146,7 @@ class HttpClient:
                 raise VendorDown(f"{clean_url(url)} did not answer within {self.timeout:g} s") from None
             except aiohttp.ClientError as error:
                 raise VendorDown(f"{clean_url(url)}: {_reason(error)}") from None
-        self._learn_date(answer.headers)
+        self._dated = answer.headers.get("Date", ""), time.time()
         used = self.learn(answer.headers)
         if used is not None:
             await self.governor.learn_used(window, used)
@@ -195,10 +195,12 @@ class HttpClient:
             problem.args = (f"{clean_url(url)}: {problem}",)
             raise problem
 
-    def _learn_date(self, headers: Mapping[str, str]) -> None:
-        stamp = email.utils.parsedate_tz(headers.get("Date", ""))
-        if stamp is not None:
-            self.date_skew = email.utils.mktime_tz(stamp) + 0.5 - time.time()
+    @property
+    def date_skew(self) -> float | None:
+        """By how many seconds the vendor's clock is ahead of ours, by the Date of its last answer."""
+        said, heard = self._dated
+        stamp = email.utils.parsedate_tz(said)
+        return None if stamp is None else email.utils.mktime_tz(stamp) + 0.5 - heard
 
     def _by_status(self, answer: Answer) -> SourceError | None:
         status, text = answer.status, f"HTTP {answer.status}: {excerpt(answer.body) or 'no text'}"

@@ -180,8 +180,12 @@ class Binance:
                 stopped = error
                 break
             first, last = _FIRST_OPEN.match(body), _LAST_OPEN.match(body, body.rfind(b"["))
-            count = body.count(b"]") - 1
-            if not first or not last or int(first[1]) != params["startTime"] or count > params["limit"]:
+            if not first or not last or int(first[1]) != params["startTime"]:
+                break
+            # A whole page ends where it should; any other is counted, which takes longer.
+            beyond = int(last[1]) - (params["startTime"] + (params["limit"] - 1) * grain)
+            count = params["limit"] if beyond == 0 else body.count(b"]") - 1
+            if count > params["limit"]:
                 break
             bodies.append(body)
             if count < params["limit"]:
