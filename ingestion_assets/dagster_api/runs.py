@@ -16,6 +16,10 @@ _LAUNCH = """mutation($p:ExecutionParams!){launchRun(executionParams:$p){__typen
   ... on LaunchRunSuccess{run{id}} ... on PythonError{message} ... on UnauthorizedError{message}
   ... on InvalidSubsetError{message} ... on PipelineNotFoundError{message}
   ... on RunConfigValidationInvalid{errors{message}}}}"""
+_ASSETS = "{assetNodes{assetKey{path} isMaterializable}}"
+_AT_WORK = """query($f:RunsFilter!){runsOrError(filter:$f,limit:20){__typename ... on PythonError{message}
+  ... on InvalidPipelineRunsFilterError{message} ... on Runs{results{id}}}}"""
+_UNENDED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 _STATUS = """query($id:ID!){runOrError(runId:$id){__typename ... on RunNotFoundError{message}
   ... on PythonError{message} ... on Run{status}}}"""
 _TOLD = """query($id:ID!){runOrError(runId:$id){__typename ... on RunNotFoundError{message}
@@ -24,7 +28,7 @@ _TOLD = """query($id:ID!){runOrError(runId:$id){__typename ... on RunNotFoundErr
     eventConnection{events{__typename
       ... on ExecutionStepFailureEvent{error{message} failureMetadata{description}}
       ... on RunFailureEvent{message error{message}}
-      ... on HandledOutputEvent{metadataEntries{...Figure}}}}}}}
+      ... on ExecutionStepOutputEvent{metadataEntries{...Figure}}}}}}}
 fragment Figure on MetadataEntry{label ... on IntMetadataEntry{intValue} ... on FloatMetadataEntry{floatValue}
   ... on TextMetadataEntry{text} ... on PathMetadataEntry{path} ... on UrlMetadataEntry{url}
   ... on BoolMetadataEntry{boolValue} ... on JsonMetadataEntry{jsonString}}"""
@@ -88,6 +92,21 @@ def launch_run(
     return str(answer["run"]["id"])
 
 
+def assets(api: DagsterApi) -> set[str]:
+    """What can be materialised, by path."""
+    nodes = api.ask(_ASSETS, {})["assetNodes"]
+    return {"/".join(node["assetKey"]["path"]) for node in nodes if node["isMaterializable"]}
+
+
+def at_work(api: DagsterApi, tag: str, value: str) -> list[str]:
+    """Runs with this tag that have not ended, newest first."""
+    wanted = {"statuses": _UNENDED, "tags": [{"key": tag, "value": value}]}
+    answer = api.ask(_AT_WORK, {"f": wanted})["runsOrError"]
+    if answer["__typename"] != "Runs":
+        raise DagsterRefused(f"Dagster at {api.url} does not list its runs: {said(answer)}")
+    return [run["id"] for run in answer["results"]]
+
+
 def run_ended(api: DagsterApi, run: str) -> bool:
     return _found(api, _STATUS, run)["status"] in ENDED
 
@@ -103,7 +122,7 @@ def read_run(api: DagsterApi, run: str) -> Run:
             failures.append(given or (event.get("error") or {}).get("message") or "")
         elif event["__typename"] == "RunFailureEvent" and not failures:
             failures.append((event.get("error") or {}).get("message") or event["message"])
-        elif event["__typename"] == "HandledOutputEvent":
+        elif event["__typename"] == "ExecutionStepOutputEvent":
             outputs |= _figures(event)
     return Run(
         id=run,

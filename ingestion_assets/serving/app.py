@@ -16,13 +16,39 @@ from ingestion_assets.serving.launching import Launcher
 from ingestion_assets.serving.metrics import Metrics
 from ingestion_assets.serving.problems import Problem
 from ingestion_assets.serving.reading import Features
-from ingestion_assets.serving.routes import features, health
+from ingestion_assets.serving.routes import (
+    admin,
+    execution,
+    features,
+    health,
+    ingest,
+    metrics,
+    scheduler,
+    symbols,
+)
 from ingestion_assets.serving.security import Guard, check_exposure
 from ingestion_assets.settings import Settings
 from ingestion_assets.workbench import Workbench
 
-ROUTERS = (health.router, features.router)
-_STATED = {422: "The request cannot be meant.", 503: "Something that we stand on is down."}
+ROUTERS = (
+    health.router,
+    features.router,
+    ingest.router,
+    admin.router,
+    execution.router,
+    symbols.router,
+    scheduler.router,
+    metrics.router,
+)
+_STATED = {
+    400: "The request cannot be read.",
+    401: "A token is needed.",
+    403: "The token is wrong.",
+    413: "The body is too large.",
+    422: "The request cannot be meant; the text says what to write instead.",
+    429: "Too many requests; Retry-After says when to come again.",
+    503: "Something that this stands on is down; the text says what.",
+}
 
 
 def create_app(settings: Settings) -> FastAPI:

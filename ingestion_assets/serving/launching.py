@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
 
 from ingestion_assets.dagster_api import DagsterApi
 from ingestion_assets.dagster_api.runs import Run, read_run, run_ended, run_page
+from ingestion_assets.serving.problems import StillRunning
 
 _POLL_SECONDS = 0.5
 _WAITING_AT_ONCE = 16  # requests that wait for a run; each holds a connection, so there is an end to it
@@ -28,14 +29,6 @@ class RunFailed(HTTPException):
         self.run_url = page
 
 
-class StillRunning(Exception):
-    """The wait limit is over."""
-
-    def __init__(self, run: str, page: str) -> None:
-        super().__init__(run)
-        self.run, self.page = run, page
-
-
 class Launcher:
     def __init__(self, dagster: DagsterApi, wait_seconds: float) -> None:
         self.dagster = dagster
@@ -45,10 +38,6 @@ class Launcher:
     def deadline(self) -> float:
         """Until when a request that comes now may wait; all its runs together."""
         return time.monotonic() + self.wait_seconds
-
-    async def start(self, launch: Callable[[], str]) -> str:
-        """A run's id; Dagster is asked beside the event loop."""
-        return await asyncio.to_thread(launch)
 
     async def ended(self, run: str, what: str, deadline: float) -> Run:
         """The run when it has succeeded; raises RunFailed or StillRunning."""

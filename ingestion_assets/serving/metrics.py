@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
 from importlib import metadata
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from ingestion_assets.serving.models import MetricShown
+
+_KINDS: dict[str, Literal["counter", "gauge", "histogram"]] = {"counter": "counter", "histogram": "histogram"}
 SERVICE = "raw-data-ingestion"
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _SLOW = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300)
@@ -39,6 +45,22 @@ class Metrics:
             buckets=_FAST,
             registry=self.registry,
         )
+
+    def shown(self) -> list[MetricShown]:
+        """Every sample as the older system showed it; a histogram by its buckets, its sum and its count."""
+        now = datetime.now(UTC)
+        return [
+            MetricShown(
+                type=_KINDS.get(family.type, "gauge"),
+                name=sample.name,
+                value=sample.value if math.isfinite(sample.value) else None,
+                timestamp=now,
+                labels=sample.labels,
+            )
+            for family in self.registry.collect()
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        ]
 
     def read(self, domain: str, kind: str, source: str, rows: int, seconds: float) -> None:
         self._reads.labels(domain, kind, source).inc()

@@ -21,6 +21,7 @@ from ingestion_assets.stores.online import OnlineError
 
 _LONGEST = 2_000
 _SHOWN = 80
+Responses = dict[int | str, dict[str, Any]]
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
 
@@ -29,6 +30,14 @@ class Problem(BaseModel):
 
     detail: str
     run_url: str | None = Field(None, description="Where the failed run shows its log.")
+
+
+class StillRunning(Exception):
+    """The wait limit is over; the run goes on."""
+
+    def __init__(self, run: str, page: str) -> None:
+        super().__init__(run)
+        self.run, self.page = run, page
 
 
 class Unprocessable(HTTPException):
@@ -56,7 +65,14 @@ def install(app: FastAPI) -> None:
         (OnlineError, 503),
     ):
         app.add_exception_handler(kind, _told(status))
+    app.add_exception_handler(StillRunning, _still_running)
     app.add_exception_handler(Exception, _unforeseen)
+
+
+async def _still_running(request: Request, error: Any) -> Response:
+    """Nothing went wrong: it takes longer than the request may."""
+    body = orjson.dumps({"status": "running", "run_id": error.run, "run_url": error.page})
+    return Response(body, 202, headers={"Location": error.page}, media_type="application/json")
 
 
 def _told(status: int) -> Handler:

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from pydantic import SecretStr
+from starlette.exceptions import HTTPException
 
 from ingestion_assets.serving.problems import answer
 from ingestion_assets.settings import Settings, SettingsError
@@ -182,14 +183,17 @@ class Guard:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._largest:
-                raise TooLarge
+                raise TooLarge(self._largest)
             return message
 
         return bounded
 
 
-class TooLarge(Exception):
+class TooLarge(HTTPException):
     """More came than was announced."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(413, f"the body is larger than {most // 1024} KB (API_MAX_BODY_KB)")
 
 
 def needs_token(method: str, path: str) -> bool:

@@ -25,8 +25,9 @@ def keep_memory() -> None:
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        for option, value in _KEEP.items() if mallopt is not None else ():
-            mallopt(option, value)
+        if mallopt is not None:
+            for option, value in _KEEP.items():
+                mallopt(option, value)
 
 
 def server(settings: Settings, *, host: str | None = None, port: int | None = None) -> uvicorn.Server:

@@ -114,6 +114,16 @@ class Registry:
             done = {"error_message": None, "last_backfill": datetime.now(UTC)}
             self._set([series_id], status=Status.IDLE, status_owner=None, **done)
 
+    def clear_error(self, series_id: str) -> None:
+        """Forget how the last run ended; a run that is at work stays so."""
+        self.require(series_id)
+        with self.catalog.begin() as db:
+            db.execute(
+                SERIES.update()
+                .where(SERIES.c.id == series_id, SERIES.c.status == Status.ERROR)
+                .values(status=Status.IDLE, error_message=None, updated_at=datetime.now(UTC))
+            )
+
     def release_lost(self, is_alive: Callable[[str], bool]) -> list[str]:
         """Series whose owner is gone were interrupted: say so, instead of leaving them running for ever."""
         lost = []

@@ -1,0 +1,108 @@
+"""The whole registry, or some of its symbols, brought up to date: by hand, by a cron of somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+
+from ingestion_assets.dagster_api.runs import Run, at_work, run_page
+from ingestion_assets.intervals import Window
+from ingestion_assets.serving import ingestion
+from ingestion_assets.serving.context import Context, Given
+from ingestion_assets.serving.models import Counts, Ingestion, IngestWanted, Started
+from ingestion_assets.serving.parameters import market_series
+from ingestion_assets.serving.problems import Problem, Responses, StillRunning
+from ingestion_assets.tables import DERIVED, INGESTED, Table
+
+router = APIRouter(tags=["ingest"])
+Trigger = Literal["manual", "cron", "registry"]
+RUNS: Responses = {202: {"model": Started}, 404: {"model": Problem}, 502: {"model": Problem}}
+SNAPSHOTS, COMPARISONS, STATISTICS = "market/snapshot", "market/comparison", "market/roi_statistic"
+
+
+@router.post("/api/ingest", response_model=Ingestion, responses=RUNS)
+async def ingest(given: Given, wanted: IngestWanted | None = None) -> Ingestion:
+    """The symbols, or every enabled series."""
+    return await _executed(given, "manual", wanted.symbols if wanted else None)
+
+
+@router.get("/api/cron", response_model=Ingestion, responses=RUNS)
+async def cron(given: Given) -> Ingestion:
+    """For a cron that is not ours. It changes things although it is a GET: the older system's was one."""
+    return await _executed(given, "cron", None)
+
+
+@router.post("/api/cron", response_model=Ingestion, responses=RUNS, operation_id="cron_post")
+async def cron_post(given: Given) -> Ingestion:
+    return await _executed(given, "cron", None)
+
+
+@router.post("/api/v1/registry/execute", response_model=Ingestion, responses=RUNS)
+async def execute(given: Given) -> Ingestion:
+    """Every enabled series, all its timeframes."""
+    return await _executed(given, "registry", None)
+
+
+async def _executed(given: Context, trigger: Trigger, symbols: list[str] | None) -> Ingestion:
+    began, deadline = datetime.now(UTC), given.launcher.deadline()
+    cause = f"api_{trigger}" if symbols is None else "api_manual_some"
+    tables = list(INGESTED.values()) if trigger == "registry" else [INGESTED["1m"]]
+    launched = await asyncio.to_thread(_launch, given, tables, symbols, cause, began)
+    runs = await given.launcher.all_ended(launched, "ingestion", deadline)
+    return Ingestion(status="success", result=_counts(runs, began, trigger))
+
+
+def _launch(
+    given: Context, tables: list[Table], symbols: list[str] | None, cause: str, now: datetime
+) -> list[str]:
+    if symbols is None:
+        busy = at_work(given.dagster, ingestion.CAUSE, cause)
+        if busy:  # who asks again and again does not pile up runs
+            raise StillRunning(busy[0], run_page(given.dagster, busy[0]))
+    window = Window(now - timedelta(minutes=ingestion.LOOK_BACK_MINUTES), now)
+    launched = []
+    for table in tables:
+        names = ingestion.following(given.bench, table)
+        if symbols is not None:
+            names = [_registered(given, text, names) for text in symbols]
+        given.dagster.add_partitions(table.domain, _new(given, table, names))
+        for stretch in ingestion.stretches(given.dagster, table, set(names)):
+            back = ingestion.LOOK_BACK_MINUTES
+            launched.append(ingestion.launch(given.dagster, stretch, window, back, cause))
+    return launched
+
+
+def _new(given: Context, table: Table, names: list[str]) -> list[str]:
+    there = set(given.dagster.partitions(table.path))
+    return [name for name in names if name not in there]
+
+
+def _registered(given: Context, text: str, names: list[str]) -> str:
+    name = market_series(text, None, given.settings.exchange_name)
+    if name not in names:
+        raise HTTPException(
+            404,
+            f"symbol {text!r} is {name}, which is not registered, enabled and fetched by request: "
+            "POST /api/v1/symbols registers it",
+        )
+    return name
+
+
+def _counts(runs: list[Run], began: datetime, trigger: Trigger) -> Counts:
+    fetched = {table.path for table in INGESTED.values()}
+    derived = {table.path for table in DERIVED.values()}
+    landed = ("new_rows", "changed_rows")
+    return Counts(
+        marketsIngested=len(ingestion.series_of(runs, fetched)),
+        snapshotsIngested=ingestion.total(runs, {SNAPSHOTS}, *landed),
+        aggregatesIngested=ingestion.total(runs, derived, *landed),
+        comparisonsIngested=ingestion.total(runs, {COMPARISONS}, *landed),
+        roiStatsIngested=ingestion.total(runs, {STATISTICS}, *landed),
+        startedAt=began,
+        completedAt=datetime.now(UTC),
+        trigger=trigger,
+    )

@@ -1,0 +1,127 @@
+"""The registry over HTTP: which series there are, added, switched, taken out."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from starlette.exceptions import HTTPException
+
+from ingestion_assets.registry import Strategy
+from ingestion_assets.serving.context import Context, Given
+from ingestion_assets.serving.ingestion import table_for
+from ingestion_assets.serving.models import Removed, StatusGiven, SymbolGiven, SymbolShown
+from ingestion_assets.serving.parameters import Exchange, market_series, timeframe_of
+from ingestion_assets.serving.problems import Problem, Responses, Unprocessable
+from ingestion_assets.stores.registry_table import Entry, RegistryError
+
+router = APIRouter(prefix="/api/v1/symbols", tags=["registry"])
+# A symbol with a slash in it is one path all the same.
+InPath = Annotated[str, Path(max_length=128, description="`binance.BTC-USDT`, `BTC-USDT` or `BTC/USDT`")]
+UNKNOWN: Responses = {404: {"model": Problem, "description": "No such series."}}
+
+
+@router.get("", response_model=list[SymbolShown])
+def listed(
+    given: Given,
+    enabled_only: bool = False,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 1_000,
+) -> list[SymbolShown]:
+    entries = given.bench.registry.entries(enabled_only=enabled_only)
+    return [_shown(entry) for entry in entries[offset : offset + limit]]
+
+
+@router.post("", response_model=SymbolShown, status_code=201, responses={409: {"model": Problem}, **UNKNOWN})
+def add(given: Given, wanted: SymbolGiven) -> SymbolShown:
+    name = market_series(wanted.symbol, wanted.exchange, given.settings.exchange_name)
+    try:
+        strategy = Strategy.parse(wanted.strategy)
+    except ValueError as error:
+        raise Unprocessable(str(error)) from None
+    timeframes = [timeframe_of(text) for text in wanted.timeframes]
+    for timeframe in timeframes:
+        table_for(timeframe)
+    if given.bench.registry.get(name) is not None:
+        raise HTTPException(409, f"series {name!r} is registered already: PUT /api/v1/symbols/{name}/status")
+    now = datetime.now(UTC)
+    try:
+        series = given.bench.describe(name, now, timeframes)
+    except ValueError as error:
+        raise Unprocessable(str(error)) from None
+    series = dataclasses.replace(
+        series,
+        strategy=strategy,
+        enabled=wanted.enabled,
+        description=wanted.description,
+        metadata=wanted.metadata,
+    )
+    try:
+        given.bench.registry.add(series)
+    except RegistryError as error:  # another request was faster
+        raise HTTPException(409, str(error)) from None
+    given.bench.expect([series], now)
+    return _shown(given.bench.registry.require(name))
+
+
+@router.put("/{symbol:path}/status", response_model=SymbolShown, responses=UNKNOWN)
+def set_status(given: Given, symbol: InPath, wanted: StatusGiven, exchange: Exchange = None) -> SymbolShown:
+    """`disabled` stops automation, `idle` lets it go on and forgets the error; a run says `running`."""
+    name = _known(given, symbol, exchange).series.id
+    registry = given.bench.registry
+    if wanted.error_message is not None and wanted.status != "error":
+        raise Unprocessable(f"error_message belongs to status error, not to {wanted.status}")
+    if wanted.status == "disabled":
+        registry.enable(name, False)
+    elif wanted.status == "idle":
+        registry.clear_error(name)
+        registry.enable(name)
+    else:
+        registry.finish(name, wanted.error_message or "set over HTTP")
+    return _shown(registry.require(name))
+
+
+@router.delete("/{symbol:path}", response_model=Removed, responses=UNKNOWN)
+def remove(given: Given, symbol: InPath, exchange: Exchange = None) -> Removed:
+    """Forget a series; what the lake holds of it stays."""
+    entry = _known(given, symbol, exchange)
+    # First there: a partition whose series is unknown would be registered again.
+    given.dagster.delete_partitions(entry.series.domain, [entry.series.id])
+    given.bench.registry.remove(entry.series.id)
+    return Removed(status="deleted", series=entry.series.id)
+
+
+def _known(given: Context, symbol: str, exchange: str | None) -> Entry:
+    entry = given.bench.registry.get(symbol)
+    if entry is None:
+        name = market_series(symbol, exchange, given.settings.exchange_name)
+        entry = given.bench.registry.get(name)
+    if entry is None:
+        raise HTTPException(
+            404, f"series {name!r} is not registered: GET /api/v1/symbols lists those that are"
+        )
+    return entry
+
+
+def _shown(entry: Entry) -> SymbolShown:
+    series = entry.series
+    return SymbolShown(
+        symbol=series.symbol,
+        series=series.id,
+        domain=series.domain,
+        source=series.source,
+        strategy=series.strategy.value,
+        status=entry.status.value,
+        enabled=series.enabled,
+        timeframes=list(series.timeframes),
+        last_backfill=entry.last_backfill,
+        last_snapshot=entry.last_snapshot,
+        last_stream=entry.last_stream,
+        error_message=entry.error_message,
+        description=series.description,
+        metadata=series.metadata,
+        created_at=entry.created_at,
+        updated_at=entry.updated_at,
+    )
