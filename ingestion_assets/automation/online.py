@@ -11,7 +11,7 @@ from ingestion_assets.automation.schedules import at_work
 from ingestion_assets.automation.sensors import DEPLOYMENT
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.settings import Settings
-from ingestion_assets.stores.online import OnlineStore
+from ingestion_assets.stores.online import OnlineError, OnlineStore
 
 MAX_KEYS = 1_000
 _SET_REDIS = "REDIS_URL is not set: set it to redis://host:6379/0"
@@ -47,7 +47,10 @@ def sweep_keys(
     mark = f"redis_ttl_sweep:{pattern}"
     kept = context.instance.daemon_cursor_storage
     cursor = 0 if config.from_the_start else int(kept.get_cursor_values({mark}).get(mark, 0))
-    swept = store.sweep(pattern, config.ttl_default or settings.ttl_sweep_ttl, config.max_keys, cursor)
+    try:
+        swept = store.sweep(pattern, config.ttl_default or settings.ttl_sweep_ttl, config.max_keys, cursor)
+    except (OnlineError, ValueError) as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
     kept.set_cursor_values({mark: str(swept.cursor)})
     figures: dict[str, str | int] = {
         "pattern": swept.pattern,

@@ -16,6 +16,7 @@ from ingestion_assets.stores.online.line import Line, Lines, command, packed
 OURS = (f"{ROOT}:", "market:")
 _CHUNK = 1_000
 _SHOWN = 10
+_BUCKET = 16  # SCAN gives whole buckets, so a few more keys than it is asked for
 _SLACK = 5  # seconds by which two clocks may differ
 
 
@@ -54,7 +55,10 @@ def check_pattern(pattern: str) -> str:
 
 
 def sweep(lines: Lines, pattern: str, ttl_default: int, max_keys: int, cursor: int = 0) -> Swept:
-    """Look at up to `max_keys` keys: those without a TTL get one, indexes lose their dead entries."""
+    """Keys without a TTL get one, indexes lose their dead entries.
+
+    Looks at no more than `max_keys` keys, or at one bucket of Redis's table where that is more.
+    """
     check_pattern(pattern)
     for name, value in (("ttl_default", ttl_default), ("max_keys", max_keys)):
         if value < 1:
@@ -91,8 +95,8 @@ def scan(line: Line, pattern: str) -> Iterator[list[bytes]]:
 
 def _sweep(line: Line, pattern: str, ttl_default: int, max_keys: int, cursor: int) -> Swept:
     scanned = ttl_set = pruned = 0
-    while scanned < max_keys:
-        count = min(max_keys - scanned, _CHUNK)
+    while scanned == 0 or max_keys - scanned >= _BUCKET:
+        count = min(max((max_keys - scanned) // 2, 1), _CHUNK)
         following, keys = line.ask(command(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", count))
         if scanned and scanned + len(keys) > max_keys:
             break  # these are for the next sweep
