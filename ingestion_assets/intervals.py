@@ -218,6 +218,25 @@ def months(window: Window) -> Iterator[str]:
         moment = month_window(month).end
 
 
+def period_window(name: str) -> Window:
+    """The stretch that a partition's name stands for: the month `2024-08`, the day `2024-08-01`."""
+    if len(name) == len("2024-08"):
+        return month_window(name)
+    start = datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=UTC)
+    return Window(start, start + timedelta(days=1))
+
+
+def periods(window: Window, cut: str) -> Iterator[str]:
+    """The months or days that the window touches, oldest first."""
+    if cut == "month":
+        yield from months(window)
+        return
+    day = floor(window.start, timedelta(days=1))
+    while day < window.end:
+        yield day.strftime("%Y-%m-%d")
+        day += timedelta(days=1)
+
+
 def split(window: Window, parts: int, step: timedelta) -> Sequence[Window]:
     """At most `parts` pieces of about equal length, cut at multiples of the step from its start."""
     steps = -(-window.length // step)

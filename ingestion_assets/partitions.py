@@ -1,21 +1,24 @@
-"""Month × series: how assets are cut, and how sets of keys become ranges that a run can carry.
+"""Month × series, or day × series: how assets are cut, and how sets of keys become ranges for runs.
 
-A run carries a rectangle: some months in a row times some series in a row, by position. Which series
+A run carries a rectangle: some months or days in a row times some series in a row, by position. Which series
 lie between two others is a matter of the order in which they were added, so ranges are made only of
 stretches without a series that is not meant.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import dagster as dg
 
-from ingestion_assets.intervals import Window, month_of, months
+from ingestion_assets.intervals import Window, month_of, period_window, periods
+from ingestion_assets.tables import Table
 
 FIRST_MONTH = "2013-01"
+FIRST_DAY = "2019-09-01"  # no table that is cut by days has anything before
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
@@ -30,16 +33,37 @@ def month_by_series(domain: str) -> dg.MultiPartitionsDefinition:
     )
 
 
+def day_by_series(domain: str) -> dg.MultiPartitionsDefinition:
+    """The same by days, for tables of which a month would be too much for one file."""
+    return dg.MultiPartitionsDefinition(
+        {
+            "day": dg.DailyPartitionsDefinition(start_date=FIRST_DAY, fmt="%Y-%m-%d", end_offset=1),
+            "series": dg.DynamicPartitionsDefinition(name=domain),
+        }
+    )
+
+
 MARKET = month_by_series("market")
 
 
-def key_of(month: str, series: str) -> str:
-    return f"{month}|{series}"
+@functools.cache
+def _cut(domain: str, cut: str) -> dg.MultiPartitionsDefinition:
+    return day_by_series(domain) if cut == "day" else month_by_series(domain)
+
+
+def partitions_of(table: Table) -> dg.MultiPartitionsDefinition:
+    """How a table's asset is cut; tables of one domain share their series."""
+    return MARKET if table.domain == "market" else _cut(table.domain, table.cut)
+
+
+def key_of(period: str, series: str) -> str:
+    return f"{period}|{series}"
 
 
 def parts_of(key: str) -> tuple[str, str]:
-    month, _, series = key.partition("|")
-    return month, series
+    """The month or day, and the series."""
+    period, _, series = key.partition("|")
+    return period, series
 
 
 def keys_of_run(context: dg.AssetExecutionContext) -> list[str]:
@@ -68,10 +92,10 @@ def stretches(order: Sequence[str], wanted: Collection[str]) -> list[tuple[str, 
 
 def rectangles(keys: Iterable[str], order: Sequence[str]) -> list[tuple[str, str]]:
     """Ranges, as first and last key, that together cover exactly these keys and each of them once."""
-    by_month: dict[str, set[str]] = defaultdict(set)
+    by_period: dict[str, set[str]] = defaultdict(set)
     for key in keys:
-        month, series = parts_of(key)
-        by_month[month].add(series)
+        period, series = parts_of(key)
+        by_period[period].add(series)
     open_ranges: dict[tuple[str, str], list[str]] = {}
     done: list[tuple[str, str]] = []
 
@@ -79,21 +103,20 @@ def rectangles(keys: Iterable[str], order: Sequence[str]) -> list[tuple[str, str
         held = open_ranges.pop(stretch)
         done.append((key_of(held[0], stretch[0]), key_of(held[-1], stretch[1])))
 
-    for month in sorted(by_month):
-        current = stretches(order, by_month[month])
+    for period in sorted(by_period):
+        current = stretches(order, by_period[period])
         for stretch in list(open_ranges):
-            if stretch not in current or not _follows(month, open_ranges[stretch][-1]):
+            if stretch not in current or not _follows(period, open_ranges[stretch][-1]):
                 close(stretch)
         for stretch in current:
-            open_ranges.setdefault(stretch, []).append(month)
+            open_ranges.setdefault(stretch, []).append(period)
     for stretch in list(open_ranges):
         close(stretch)
     return sorted(done)
 
 
-def _follows(month: str, before: str) -> bool:
-    (year, number), (earlier, last) = (map(int, m.split("-")) for m in (month, before))
-    return (year * 12 + number) - (earlier * 12 + last) == 1
+def _follows(period: str, before: str) -> bool:
+    return period_window(period).start == period_window(before).end
 
 
 def run_requests(
@@ -112,9 +135,9 @@ def run_requests(
     ]
 
 
-def keys_in(window: Window, series: Iterable[str]) -> list[str]:
+def keys_in(window: Window, series: Iterable[str], cut: str = "month") -> list[str]:
     names = list(series)
-    return [key_of(month, name) for month in months(window) for name in names]
+    return [key_of(period, name) for period in periods(window, cut) for name in names]
 
 
 def open_month(now: datetime) -> str:

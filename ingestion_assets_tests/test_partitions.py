@@ -10,7 +10,7 @@ from dagster._core.definitions.partitions.partition_key_range import PartitionKe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion_assets.intervals import Window
+from ingestion_assets.intervals import Window, period_window
 from ingestion_assets.partitions import (
     MARKET,
     RANGE_END,
@@ -18,11 +18,13 @@ from ingestion_assets.partitions import (
     key_of,
     keys_in,
     open_month,
+    partitions_of,
     parts_of,
     rectangles,
     run_requests,
     stretches,
 )
+from ingestion_assets.tables import DERIVATIVES, INGESTED
 from ingestion_assets_tests.market_world import utc
 
 SERIES = [f"binance.{base}-USDT" for base in ("BTC", "ADA", "ETH", "SOL", "XRP", "BNB")]
@@ -97,3 +99,26 @@ def test_keys_of_a_window_over_a_year_s_end():
     assert keys_in(window, ["a.b"]) == ["2024-12|a.b", "2025-01|a.b"]
     assert keys_in(Window(window.end - timedelta(hours=1), window.end), ["a.b"]) == ["2025-01|a.b"]
     assert parts_of("2024-12|a.b") == ("2024-12", "a.b")
+
+
+def test_days_are_cut_and_joined_like_months():
+    days = keys_in(Window(utc(2024, 2, 28, 12), utc(2024, 3, 1, 1)), ["a.b"], "day")
+    assert days == ["2024-02-28|a.b", "2024-02-29|a.b", "2024-03-01|a.b"]
+    assert rectangles([*days, "2024-03-03|a.b"], ["a.b"]) == [
+        ("2024-02-28|a.b", "2024-03-01|a.b"),
+        ("2024-03-03|a.b", "2024-03-03|a.b"),
+    ]
+    assert period_window("2024-02-29") == Window(utc(2024, 2, 29), utc(2024, 3, 1))
+    assert period_window("2024-12") == Window(utc(2024, 12, 1), utc(2025, 1, 1))
+
+
+def test_tables_of_a_domain_share_their_series_whatever_their_cut():
+    for table in DERIVATIVES.values():
+        definition = partitions_of(table)
+        names = {d.name: d.partitions_def for d in definition.partitions_defs}
+        assert names["series"].name == "derivatives"
+        assert set(names) == {table.cut, "series"}
+    assert partitions_of(INGESTED["1m"]) is MARKET
+    with partition_loading_context(effective_dt=utc(2026, 3, 1)):
+        days = partitions_of(DERIVATIVES["agg_trades_um"]).get_partitions_def_for_dimension("day")
+        assert days.get_last_partition_key() == "2026-03-01"
