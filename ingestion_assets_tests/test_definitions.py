@@ -92,7 +92,7 @@ def test_assets_name_their_upstreams_by_key_and_import_no_sibling():
 
 def test_everything_that_runs_by_itself_does_so_from_the_start(repository):
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
-    names = {"registry_sync", "run_on_start", "freshness", "healing", "derive", "alerts"}
+    names = {"registry_sync", "run_on_start", "freshness", "healing", "derive", "alerts", "sweep_on_start"}
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
     running = {
         s.name for s in repository.schedule_defs if s.default_status == dg.DefaultScheduleStatus.RUNNING
