@@ -16,7 +16,7 @@ def api(
     from ingestion_assets.cli import environment, output
     from ingestion_assets.cli.errors import BadInput, Failed
     from ingestion_assets.cli.stack import taken
-    from ingestion_assets.serving.server import server, keep_memory
+    from ingestion_assets.serving.server import keep_memory, server
 
     if port is not None and not 1 <= port <= 65535:
         raise BadInput(f"--port {port} is no port: use 1 to 65535")

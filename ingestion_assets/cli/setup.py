@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +35,7 @@ def setup(
 
         output.show_json(prepare_stack(settings))
         return
-    done = [f"{ROOT / '.env'}: {' and '.join(written)} added" if written else "", *made]
+    done = [f"{ROOT / '.env'}: {', '.join(written)} added" if written else "", *made]
     for line in filter(None, done):
         output.say(line)
     if not any(done):
@@ -42,20 +43,28 @@ def setup(
 
 
 def write_dotenv(root: Path) -> list[str]:
-    """Add what Dagster has to know; the other lines stay as they are. The names that were added."""
+    """Add what Dagster has to know, and tokens for the HTTP API; the other lines stay as they are.
+
+    The names that were added.
+    """
     path = root / ".env"
     text = path.read_text() if path.exists() else ""
     names = {line.split("=")[0].removeprefix("export").strip() for line in text.splitlines() if "=" in line}
-    wanted = {"DAGSTER_HOME": root, "INGEST_STATE_DIR": root / ".dagster"}
+    wanted = {
+        "DAGSTER_HOME": str(root),
+        "INGEST_STATE_DIR": str(root / ".dagster"),
+        "ADMIN_TOKEN": secrets.token_hex(24),
+        "CRON_SECRET": secrets.token_hex(24),
+    }
     missing = {name: value for name, value in wanted.items() if name not in names}
     if missing:
         lines = [text if not text or text.endswith("\n") else text + "\n"]
         if not text:
             lines.append("# Settings of this checkout; .env.example lists them all.\n")
-        lines += [f"{name}={_quoted(str(value))}\n" for name, value in missing.items()]
+        lines += [f"{name}={_quoted(value)}\n" for name, value in missing.items()]
+        path.touch(mode=0o600)
+        path.chmod(path.stat().st_mode & ~0o077)  # tokens are in it
         path.write_text("".join(lines))
-        if not text:
-            path.chmod(0o600)  # keys and passwords will be put here
     return list(missing)
 
 

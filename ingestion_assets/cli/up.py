@@ -5,6 +5,7 @@
     code        our definitions, and every run, behind a socket
     webserver   the UI
     daemon      schedules, sensors, backfills, the run queue
+    api         the HTTP API
 
 One code server for both: a webserver and a daemon that each bring their own take 125 MB more (495 MB
 instead of 370 MB). It does not load changed code again: after an edit, stop and start.
@@ -93,7 +94,10 @@ def _start(stack: Stack, settings: Settings, home: Path) -> dict[str, Any]:
     where = ["-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(workspace)]
     stack.start("webserver", [*python, "dagster_webserver", *where])
     stack.start("daemon", [*python, "dagster._daemon", "run", "-w", str(workspace)])
+    stack.start("api", [*python, "ingestion_assets.cli", "api"])
     stack.wait_until(DagsterApi(settings.dagster_address).answers, "the UI", START_SECONDS)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.ingest_host, settings.ingest_host)  # noqa: S104
+    stack.wait_until(lambda: listening(settings.ingest_port, host), "the HTTP API", START_SECONDS)
     return prepared
 
 
@@ -185,6 +189,7 @@ def _banner(settings: Settings, state: Path, prepared: dict[str, Any], seconds: 
         world = settings.binance_url
     lines = [
         ("Dagster UI", settings.dagster_address),
+        ("HTTP API", f"{settings.api_address}/docs"),
         ("Ingesting", f"{names or 'nothing yet: `ingest registry add EXCHANGE SYMBOL`'}"),
         ("From", f"{world} (PROFILE={settings.profile})"),
         ("Lake", settings.data_lake_path),
@@ -201,7 +206,10 @@ def _check_ports(settings: Settings) -> None:
     from ingestion_assets.cli.errors import Failed
     from ingestion_assets.cli.stack import taken
 
-    wanted = [("DAGSTER_PORT", settings.dagster_port, settings.dagster_host)]
+    wanted = [
+        ("DAGSTER_PORT", settings.dagster_port, settings.dagster_host),
+        ("INGEST_PORT", settings.ingest_port, settings.ingest_host),
+    ]
     if simulated(settings):
         wanted.append(("SIMULATOR_PORT", settings.simulator_port, "127.0.0.1"))
     for name, port, host in wanted:

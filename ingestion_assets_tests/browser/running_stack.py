@@ -43,6 +43,7 @@ class RunningStack:
     def __init__(self, project: Path, root: Path, lake: Path, **settings: str) -> None:
         self.root, self.lake = root, lake
         self.url = f"http://{LOOPBACK}:{(port := quiet_port())}"
+        self.api_url = f"http://{LOOPBACK}:{(api_port := quiet_port(port))}"
         self.log = root / "up.log"
         shutil.copytree(project / "ingestion_assets", root / "ingestion_assets", ignore=_no_bytecode)
         shutil.copy(project / "dagster.yaml", root)
@@ -50,10 +51,11 @@ class RunningStack:
             "PYTHONPATH": str(root),
             "DAGSTER_HOME": str(root),
             "DAGSTER_PORT": str(port),
+            "INGEST_PORT": str(api_port),
             "INGEST_STATE_DIR": str(root / ".dagster"),
             "DATA_LAKE_PATH": str(lake),
             "PROFILE": "simulator",
-            "SIMULATOR_PORT": str(quiet_port(port)),
+            "SIMULATOR_PORT": str(quiet_port(port, api_port)),
             "HOT_CRON": NEVER,
             "HOT_5M_CRON": NEVER,
             "RUN_ON_START": "0",

@@ -10,13 +10,18 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from ingestion_assets.cli.setup import write_dotenv
+from ingestion_assets.serving.security import is_weak
 from ingestion_assets_tests.cli.conftest import Checkout
 
 
 def test_a_fresh_checkout_is_made_ready_from_any_folder_and_only_once(checkout: Checkout) -> None:
     first = checkout("setup").ok()
-    assert "DAGSTER_HOME and INGEST_STATE_DIR added" in first.err
+    assert "DAGSTER_HOME, INGEST_STATE_DIR, ADMIN_TOKEN, CRON_SECRET added" in first.err
     written = dotenv_values(checkout.folder / ".env")
+    tokens = {written.pop(name) for name in ("ADMIN_TOKEN", "CRON_SECRET")}
+    assert len(tokens) == 2 and not any(is_weak(str(token)) for token in tokens)
+    assert not any(str(token) in first.err + first.out for token in tokens)
+    assert (checkout.folder / ".env").stat().st_mode & 0o077 == 0
     assert written == {
         "DAGSTER_HOME": str(checkout.folder),
         "INGEST_STATE_DIR": str(checkout.folder / ".dagster"),
@@ -78,9 +83,10 @@ def test_the_project_s_env_file_counts_from_any_folder(checkout: Checkout) -> No
 
 def test_lines_that_are_there_stay(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text("PROFILE=live\nINGEST_STATE_DIR=/elsewhere")
+    mine = "PROFILE=live\nINGEST_STATE_DIR=/elsewhere\nADMIN_TOKEN=mine\nCRON_SECRET="
+    path.write_text(mine)
     assert write_dotenv(tmp_path) == ["DAGSTER_HOME"]
-    assert path.read_text() == f"PROFILE=live\nINGEST_STATE_DIR=/elsewhere\nDAGSTER_HOME={tmp_path}\n"
+    assert path.read_text() == f"{mine}\nDAGSTER_HOME={tmp_path}\n"
     assert write_dotenv(tmp_path) == []
 
 

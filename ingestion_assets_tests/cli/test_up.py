@@ -25,10 +25,11 @@ class Running:
 
     def __init__(self, checkout: Checkout) -> None:
         self.checkout = checkout
-        self.port, self.simulator_port = free_port(), free_port()
+        self.port, self.simulator_port, self.api_port = free_port(), free_port(), free_port()
         checkout.environment = {
             **checkout.environment,
             "DAGSTER_PORT": str(self.port),
+            "INGEST_PORT": str(self.api_port),
             "SIMULATOR_PORT": str(self.simulator_port),
             "INGESTION_MARKETS": "BTC/USDT",
             "RUN_ON_START": "false",
@@ -98,6 +99,9 @@ def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) 
     with urllib.request.urlopen(f"{url}/server_info", timeout=30) as answer:
         assert json.load(answer)["dagster_version"]
 
+    with urllib.request.urlopen(f"http://127.0.0.1:{running.api_port}/health", timeout=30) as answer:
+        assert json.load(answer) == {"status": "ok"}
+
     # A second one harms nothing: refused by the state folder, and by the ports where that is another one.
     second = checkout("up")
     assert second.code == 1
@@ -106,7 +110,7 @@ def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) 
     third = checkout("up", **other)
     assert third.code == 1
     assert f"DAGSTER_PORT={running.port}" in third.err
-    fourth = checkout("up", **other, DAGSTER_PORT=str(free_port()))
+    fourth = checkout("up", **other, DAGSTER_PORT=str(free_port()), INGEST_PORT=str(free_port()))
     assert f"SIMULATOR_PORT={running.simulator_port}" in fourth.err
 
     # A real Dagster backfill, followed to its end.
@@ -136,6 +140,7 @@ def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) 
     assert running.processes() == set()
     assert not listening(running.port)
     assert not listening(running.simulator_port)
+    assert not listening(running.api_port)
     state = checkout.folder / ".dagster"
     assert [path for path in state.rglob("*") if path.suffix in (".pid", ".lock", ".sock")] == []
     assert "is registered" in checkout("registry", "add", "binance", "ETH/USDT", "--no-backfill").ok().err
@@ -146,7 +151,8 @@ def test_a_server_that_dies_is_named_with_its_last_words_and_nothing_is_left(
 ) -> None:
     shutil.copytree(prepared_state, checkout.folder / ".dagster")
     (checkout.folder / "ingestion_assets" / "definitions.py").write_text("import nonesuch\n")
-    ports = {"DAGSTER_PORT": str(free_port()), "SIMULATOR_PORT": str(free_port())}
+    names = ("DAGSTER_PORT", "SIMULATOR_PORT", "INGEST_PORT")
+    ports = {name: str(free_port()) for name in names}
     done = checkout("up", **ports, timeout=200)
     assert done.code == 1
     assert "code ended unexpectedly with code 1" in done.err
@@ -161,7 +167,7 @@ def test_ports_are_looked_at_before_anything_starts(checkout: Checkout) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        done = checkout("up", DAGSTER_PORT=str(port))
+        done = checkout("up", DAGSTER_PORT=str(port), INGEST_PORT=str(free_port()))
     assert done.code == 1
     assert f"DAGSTER_PORT={port}" in done.err
     assert not (checkout.folder / ".dagster" / "logs").exists()
