@@ -1,16 +1,30 @@
 """What can be launched as a whole: ingest one table, derive, check, report."""
 
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
 import dagster as dg
 
 from ingestion_assets import checks
-from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, Table
+from ingestion_assets.tables import DERIVED, FEATURES, INGESTED
 
 # Tags by which sensors and schedules know their own runs.
 CAUSE = "ingest/cause"
 
 
-def _assets_only(tables: list[Table]) -> dg.AssetSelection:
-    return dg.AssetSelection.assets(*(t.path.split("/") for t in tables)).without_checks()
+# What follows the bars of a timeframe after every change of them, and what after an hour of minutes is over.
+AT_ONCE = {timeframe: (table.path, f"online/{table.name}") for timeframe, table in FEATURES.items()}
+HOURLY = tuple(table.path for table in DERIVED.values())
+
+
+def _assets_only(paths: Iterable[str]) -> dg.AssetSelection:
+    return dg.AssetSelection.assets(*(path.split("/") for path in paths)).without_checks()
+
+
+def part(*paths: str) -> dict[str, Any]:
+    """Of a job these assets, and none of the checks that Dagster would add by itself."""
+    return {"asset_selection": [dg.AssetKey(path.split("/")) for path in paths], "asset_check_keys": []}
 
 
 def _checks_only(definitions: list[dg.AssetChecksDefinition]) -> dg.AssetSelection:
@@ -19,13 +33,13 @@ def _checks_only(definitions: list[dg.AssetChecksDefinition]) -> dg.AssetSelecti
 
 INGEST_JOB = dg.define_asset_job(
     "ingest_market",
-    selection=_assets_only(list(INGESTED.values())),
+    selection=_assets_only(table.path for table in INGESTED.values()),
     description="Fetch what is missing of the selected tables for the partitions of the run.",
 )
 DERIVE_JOB = dg.define_asset_job(
     "derive_market",
-    selection=_assets_only([*DERIVED.values(), *FEATURES.values()]),
-    description="Aggregate 1m candles to 1h, 1d and 1w for the partitions of the run.",
+    selection=_assets_only({*HOURLY, *itertools.chain(*AT_ONCE.values())}),
+    description="What is made of candles, for the partitions of the run: aggregates, features, both online.",
 )
 GAP_SCAN_JOB = dg.define_asset_job(
     "gap_scan",

@@ -12,13 +12,16 @@ from typing import Any
 import dagster as dg
 
 from ingestion_assets.automation.jobs import (
+    AT_ONCE,
     CAUSE,
     DERIVE_JOB,
     EVERY_GAP,
     GAP_SCAN_JOB,
+    HOURLY,
     INGEST_JOB,
     QUALITY_JOB,
     REPORT_JOB,
+    part,
 )
 from ingestion_assets.checks import followed
 from ingestion_assets.intervals import Window
@@ -45,7 +48,7 @@ def at_work(instance: dg.DagsterInstance, cause: str) -> int:
 
 def only(table: Table) -> dict[str, Any]:
     """Of a job with several tables this one, and none of the checks that Dagster would add by itself."""
-    return {"asset_selection": [dg.AssetKey(table.path.split("/"))], "asset_check_keys": []}
+    return part(table.path)
 
 
 def tick(
@@ -224,7 +227,7 @@ def _backfill_window(settings: Settings) -> list[dg.ScheduleDefinition]:
     cron_schedule="30 0 * * *",
     execution_timezone="UTC",
     default_status=_status(True),
-    description="Aggregates of the last two months again, for series that stopped in mid-hour or mid-day.",
+    description="What is made of minutes, for the last two months again: a series may stop in mid-hour.",
 )
 def derive_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     now = _time(context)
@@ -232,7 +235,8 @@ def derive_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]
     held = workbench().lake.inventory(INGESTED["1m"])
     keys = [key_of(month, name) for name, months in held.items() for month in months if month in recent]
     order = context.instance.get_dynamic_partitions("market")
-    requests = run_requests(DERIVE_JOB.name, keys, order, tags={CAUSE: "derive"})
+    paths = (*HOURLY, *AT_ONCE["1m"])
+    requests = run_requests(DERIVE_JOB.name, keys, order, tags={CAUSE: "derive"}, **part(*paths))
     return requests or dg.SkipReason("no minutes of these months are held")
 
 

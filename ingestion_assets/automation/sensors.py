@@ -1,34 +1,26 @@
-"""Sensors: the registry mirrored into partitions, the start, freshness, healing, what follows ingestion."""
+"""Sensors: the registry mirrored into partitions, the start, freshness, healing."""
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
-from ingestion_assets.automation.jobs import (
-    CAUSE,
-    DERIVE_JOB,
-    GAP_SCAN_JOB,
-    INGEST_JOB,
-    QUALITY_JOB,
-    REPORT_JOB,
-)
+from ingestion_assets.automation.following import derive
+from ingestion_assets.automation.jobs import CAUSE, INGEST_JOB
 from ingestion_assets.automation.schedules import at_work, only, registry_requests
 from ingestion_assets.checks import followed, freshness_result, gap_audits
-from ingestion_assets.intervals import floor, months, parse_moment
+from ingestion_assets.intervals import months
 from ingestion_assets.partitions import key_of, parts_of, run_requests
 from ingestion_assets.resources import workbench
 from ingestion_assets.seeds import plant
 from ingestion_assets.settings import Settings
 from ingestion_assets.stores.gap_ledger import Gap
 from ingestion_assets.stores.registry_table import process_alive
-from ingestion_assets.tables import DERIVED, INGESTED
+from ingestion_assets.tables import INGESTED
 
 DEPLOYMENT = uuid.uuid4().hex  # one for each start of the code server
-FOLLOWED_AT_ONCE = 2_000
-MINUTE, HOUR, WEEK = INGESTED["1m"].grain, DERIVED["1h"].grain, DERIVED["1w"].grain
 
 
 def run_alive(instance: dg.DagsterInstance, owner: str) -> bool:
@@ -143,31 +135,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
             )
         return requests or dg.SkipReason("the gaps that are due belong to series that are disabled")
 
-    @dg.sensor(
-        **every,
-        jobs=[DERIVE_JOB, REPORT_JOB, GAP_SCAN_JOB, QUALITY_JOB],
-        description="Aggregates of the partitions in which ingestion really changed something.",
-    )
-    def derive(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
-        source = INGESTED["1m"]
-        after = int(context.cursor) if context.cursor else None
-        found = context.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=dg.AssetKey(source.path.split("/")), after_storage_id=after),
-            limit=FOLLOWED_AT_ONCE,
-            ascending=True,
-        ).records
-        if not found:
-            return dg.SkipReason("nothing new")
-        if at_work(context.instance, "derive"):
-            return dg.SkipReason("the last aggregation is still at work")
-        keys = {key for record in found for key in outdated(record)}
-        order = context.instance.get_dynamic_partitions("market")
-        requests = run_requests(DERIVE_JOB.name, keys, order, tags={CAUSE: "derive"})
-        if requests:
-            requests += _looks_that_are_due(context.instance)
-        return dg.SensorResult(run_requests=requests, cursor=str(found[-1].storage_id))
-
-    return [registry_sync, run_on_start, freshness, healing, derive]
+    return [registry_sync, run_on_start, freshness, healing, derive(every)]
 
 
 def newest_keys(gaps: Iterable[Gap], limit: int) -> tuple[list[str], list[Gap]]:
@@ -196,39 +164,3 @@ def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
         severity=result.severity,
         description=result.description,
     )
-
-
-def outdated(record: dg.EventLogRecord) -> Iterator[str]:
-    """The partitions whose aggregates a materialisation of minutes makes out of date.
-
-    Minutes of an hour that is still open change no bar yet. The week that is open when a month begins
-    belongs to the month before.
-    """
-    materialization, key = record.asset_materialization, record.partition_key
-    if materialization is None or key is None:
-        return
-    if "new_rows" not in materialization.metadata:  # not one of ours: somebody reported it by hand
-        yield key
-        return
-    touched, last = (_moment(materialization, name) for name in ("touched_from", "last"))
-    if touched is None or (last is not None and floor(touched, HOUR) + HOUR > last + MINUTE):
-        return
-    yield key
-    month, series = parts_of(key)
-    opens = floor(touched, WEEK)
-    if f"{opens:%Y-%m}" < month:
-        yield key_of(f"{opens:%Y-%m}", series)
-
-
-def _moment(materialization: dg.AssetMaterialization, name: str) -> datetime | None:
-    value = materialization.metadata.get(name)
-    return parse_moment(str(value.value)) if value is not None else None
-
-
-def _looks_that_are_due(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    """A new report when the last is an hour old; and at the very first a look at everything."""
-    event = instance.get_latest_materialization_event(dg.AssetKey(["reports", "market_coverage"]))
-    if event is not None and datetime.now(UTC).timestamp() - event.timestamp < 3_600:
-        return []
-    jobs = [REPORT_JOB] if event is not None else [REPORT_JOB, GAP_SCAN_JOB, QUALITY_JOB]
-    return [dg.RunRequest(job_name=job.name, tags={CAUSE: "look"}) for job in jobs]

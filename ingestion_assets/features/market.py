@@ -92,7 +92,7 @@ def _numeric(prices: list[np.ndarray], run: np.ndarray, first: int, end: int) ->
         stop = min(start + _AT_ONCE, end)
         part = slice(start + lead - LOOKBACK, stop + lead)
         with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is how a feature says that it is none
-            found = _values(*(each[part] for each in prices), run=run[part])
+            found = _values([each[part] for each in prices], run[part])
         for name, values in found.items():
             if name not in numeric:
                 numeric[name] = np.empty(end - first)
@@ -100,10 +100,9 @@ def _numeric(prices: list[np.ndarray], run: np.ndarray, first: int, end: int) ->
     return numeric
 
 
-def _values(
-    high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarray, run: np.ndarray
-) -> dict[str, np.ndarray]:
+def _values(prices: list[np.ndarray], run: np.ndarray) -> dict[str, np.ndarray]:
     """Features by name of all bars but the first LOOKBACK."""
+    high, low, close, volume = prices
     rows = len(close) - LOOKBACK
     before, now = close[:-1], slice(LOOKBACK, None)
     ratio = close[1:] / before

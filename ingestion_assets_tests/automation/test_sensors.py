@@ -1,20 +1,16 @@
-"""Sensors: the registry as partitions, the start of a deployment, freshness, aggregates that follow."""
+"""Sensors: the registry as partitions, the start of a deployment, freshness."""
 
 import json
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-import pytest
 
 from ingestion_assets.automation.jobs import CAUSE
-from ingestion_assets.automation.sensors import DEPLOYMENT, outdated, run_alive, sensors
-from ingestion_assets.intervals import Window
-from ingestion_assets.partitions import RANGE_END, RANGE_START
+from ingestion_assets.automation.sensors import DEPLOYMENT, run_alive, sensors
 from ingestion_assets.registry import Status
 from ingestion_assets.settings import load_settings
 from ingestion_assets.simulator import Fault
 from ingestion_assets.stores.registry_table import process_owner
-from ingestion_assets.tables import DERIVED
 from ingestion_assets_tests.market_world import M1, M5, asset_key, utc
 from ingestion_assets_tests.test_checks import hold
 
@@ -23,11 +19,6 @@ BTC, ETH, SOL = "binance.BTC-USDT", "binance.ETH-USDT", "binance.SOL-USDT"
 
 def sensor(name: str, **environment) -> dg.SensorDefinition:
     return next(s for s in sensors(load_settings(**environment)) if s.name == name)
-
-
-def ranges(outcome) -> list[tuple[str, str]]:
-    tags = [request.tags for request in outcome.run_requests]
-    return [(tag[RANGE_START], tag[RANGE_END]) for tag in tags if RANGE_START in tag]
 
 
 class TestRegistrySync:
@@ -145,92 +136,3 @@ class TestFreshness:
 
     def test_a_table_that_nobody_follows_has_no_result(self, world):
         assert world.tick("freshness").asset_events == []
-
-
-class TestDerive:
-    """Aggregates are asked for exactly where minutes changed."""
-
-    @pytest.fixture
-    def ingested(self, world):
-        world.register(BTC, ETH, SOL, since=utc(2024, 1, 31), until=utc(2024, 2, 10))
-        world.run(M1, f"2024-01|{BTC}", f"2024-02|{SOL}")
-        return world
-
-    def test_follows_what_changed_and_then_rests(self, ingested):
-        outcome = ingested.tick("derive")
-        assert ranges(outcome)[0] == (f"2024-01|{BTC}", f"2024-02|{SOL}")
-        assert {request.job_name for request in outcome.run_requests[1:]} == {
-            "report_coverage", "gap_scan", "quality_scan",
-        }  # fmt: skip
-        assert ingested.tick("derive", outcome.cursor).skip_message == "nothing new"
-        ingested.run(M1, f"2024-01|{BTC}", f"2024-02|{SOL}")
-        unchanged = ingested.tick("derive", outcome.cursor)
-        assert unchanged.run_requests == []
-        assert int(unchanged.cursor) > int(outcome.cursor)
-
-    def test_follows_one_series_and_not_its_neighbours(self, ingested):
-        cursor = ingested.tick("derive").cursor
-        ingested.punch(M1, ETH, Window(utc(2024, 1, 31, 5), utc(2024, 1, 31, 6)))
-        ingested.run(M1, f"2024-01|{BTC}", f"2024-01|{SOL}")
-        outcome = ingested.tick("derive", cursor)
-        assert ranges(outcome)[:1] == [(f"2024-01|{ETH}", f"2024-01|{ETH}")]
-
-    def test_days_of_a_week_that_opened_in_the_month_before_change_that_month_too(self, ingested):
-        cursor = ingested.tick("derive").cursor
-        ingested.punch(M1, BTC, Window(utc(2024, 2, 3), utc(2024, 2, 4)))
-        ingested.run(M1, f"2024-02|{BTC}")
-        outcome = ingested.tick("derive", cursor)
-        assert ranges(outcome)[:1] == [(f"2024-01|{BTC}", f"2024-02|{BTC}")]
-        later = outcome.cursor
-        ingested.punch(M1, BTC, Window(utc(2024, 2, 8), utc(2024, 2, 9)))
-        ingested.run(M1, f"2024-02|{BTC}")
-        assert ranges(ingested.tick("derive", later))[:1] == [(f"2024-02|{BTC}", f"2024-02|{BTC}")]
-
-    def test_waits_while_the_last_aggregation_is_at_work_and_forgets_nothing(self, ingested):
-        run = ingested.pretend("derive_market", dg.DagsterRunStatus.STARTED, **{CAUSE: "derive"})
-        waiting = ingested.tick("derive")
-        assert "still at work" in waiting.skip_message
-        assert not waiting.cursor
-        ingested.instance.report_run_canceled(run)
-        assert ranges(ingested.tick("derive"))[0] == (f"2024-01|{BTC}", f"2024-02|{SOL}")
-
-    def test_one_series_that_fails_does_not_hold_up_the_tables_of_the_others(self, world):
-        world.register(BTC, ETH, since=utc(2024, 1, 31), until=utc(2024, 2, 1))
-        world.simulator.faults.add(Fault("server_error", path="/api/v3/klines", symbol="ETHUSDT", times=None))
-        assert not world.run(M1, f"2024-01|{BTC}", f"2024-01|{ETH}").success
-        outcome = world.tick("derive")
-        assert ranges(outcome)[0] == (f"2024-01|{BTC}", f"2024-01|{BTC}")
-        assert all(run.success for run in world.execute(outcome.run_requests[:1]))
-        assert all(
-            len(world.rows(DERIVED[name], f"2024-01|{BTC}")) == n for name, n in (("1h", 24), ("1d", 1))
-        )
-
-
-def record(key: str, **figures) -> dg.EventLogRecord:
-    """A materialisation of minutes with these figures, as it is read back."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        shown = {name: value for name, value in figures.items() if value is not None}
-        instance.report_runless_asset_event(
-            dg.AssetMaterialization(asset_key(M1), partition=key, metadata=shown)
-        )
-        return instance.fetch_materializations(asset_key(M1), limit=1).records[0]
-
-
-@pytest.mark.parametrize(
-    ("touched", "last", "months"),
-    [
-        ("2024-05-15T13:55Z", "2024-05-15T13:58Z", []),
-        ("2024-05-15T13:55Z", "2024-05-15T13:59Z", ["2024-05"]),
-        ("2024-05-15T13:55Z", "2024-05-15T14:03Z", ["2024-05"]),
-        (None, "2024-05-15T14:03Z", []),
-        ("2024-05-05T23:59Z", "2024-05-06T00:03Z", ["2024-05", "2024-04"]),
-        ("2024-05-06T00:00Z", "2024-05-06T01:03Z", ["2024-05"]),
-    ],
-)
-def test_which_partitions_a_change_of_minutes_makes_out_of_date(touched, last, months):
-    found = list(outdated(record(f"2024-05|{BTC}", new_rows=5, touched_from=touched, last=last)))
-    assert found == [f"{month}|{BTC}" for month in months]
-
-
-def test_a_materialisation_that_somebody_reported_by_hand_counts_as_a_change():
-    assert list(outdated(record(f"2024-05|{BTC}"))) == [f"2024-05|{BTC}"]
