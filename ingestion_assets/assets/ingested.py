@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ingestion_assets.ingestion import Landed, Options, Slice, summary
 from ingestion_assets.intervals import Window, month_window
-from ingestion_assets.io_managers.lake import Harvest, failure, metadata_of, tell
+from ingestion_assets.io_managers.lake import Harvest, Progress, failure, metadata_of
 from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
 from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.resources import WorkbenchResource
@@ -81,13 +81,14 @@ def candles_asset(table: Table) -> dg.AssetsDefinition:
 
 def _show(context: dg.AssetExecutionContext, landing: Iterator[Landed]) -> None:
     """What a real run would do, as observations: nothing counts as materialised."""
-    every = []
+    every, progress = [], Progress(context.log)
     for landed in landing:
         every.append(landed)
-        tell(context.log, landed)
+        progress.tell(landed)
         context.log_event(
             dg.AssetObservation(context.asset_key, partition=landed.slice.key, metadata=metadata_of(landed))
         )
+    progress.close()
     totals = summary(every)
     if totals["failed"]:
         raise failure(totals)

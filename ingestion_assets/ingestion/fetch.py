@@ -58,7 +58,7 @@ class Fetched:
     @classmethod
     def nothing(cls, table: Table, piece: Slice, error: Exception) -> Fetched:
         """A slice that could not even be begun."""
-        return cls(piece, Plan(piece, [], []), table.schema.empty_table(), error=error)
+        return cls(piece, Plan(piece, [], []), table.empty(), error=error)
 
     @classmethod
     def refused(cls, table: Table, key: str, error: Exception) -> Fetched:
@@ -238,7 +238,7 @@ class _Fetching(Generic[Made]):
         return Fetched(
             slice=piece,
             plan=plan,
-            rows=pa.concat_tables(tables).combine_chunks() if tables else self.table.schema.empty_table(),
+            rows=pa.concat_tables(tables).combine_chunks() if tables else self.table.empty(),
             holes=_joined(hole for chunk in chunks for hole in chunk.holes),
             error=failure,
             requests=sum(chunk.requests for chunk in chunks),

@@ -8,6 +8,7 @@ fails and names what did not work, with the cause of each.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from ingestion_assets.workbench import Workbench
 
 PARTIAL_FAILURE = "ingest/failed_series"
 _TOLD = 20
+_SECONDS_BETWEEN_LINES = 5.0
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,12 @@ class LakeIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Harvest) -> None:
         good: list[Landed] = []
         bad: list[Landed] = []
+        progress = Progress(context.log)
         with contextlib.closing(obj.landing) as landing:
             for landed in landing:
                 (bad if landed.error else good).append(landed)
-                tell(context.log, landed)
+                progress.tell(landed)
+        progress.close()
         totals = summary([*good, *bad])
         if bad:
             for landed in good:
@@ -71,7 +75,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
             for window in union(month_window(month) for month in names):
                 rows = bench.lake.read(table, series, window)
                 parts.append(rows.append_column("series", pa.array([series] * rows.num_rows, pa.string())))
-        rows = pa.concat_tables(parts) if parts else table.schema.empty_table()
+        rows = pa.concat_tables(parts) if parts else table.empty()
         kind = getattr(context.dagster_type, "typing_type", None)
         name = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__name__', '')}"
         if name.startswith("polars."):
@@ -89,13 +93,34 @@ def _bench() -> Workbench:
     return workbench()
 
 
-def tell(log: dg.DagsterLogManager, landed: Landed) -> None:
-    if landed.error is not None:
-        log.error(f"{landed.slice.key}: {type(landed.error).__name__}: {landed.error}")
-    else:
-        log.info(
-            f"{landed.slice.key}: {landed.new} new of {landed.rows} rows, "
-            f"{landed.requests} requests in {landed.seconds:.1f} s"
+class Progress:
+    """What a run's page shows while slices land.
+
+    Each failure at once; of what goes well a line now and then, since every line is a row in Dagster's
+    event log and costs more than landing an hour of candles does.
+    """
+
+    def __init__(self, log: dg.DagsterLogManager) -> None:
+        self._log, self._told_at = log, time.monotonic()
+        self._landed = self._new = self._requests = 0
+
+    def tell(self, landed: Landed) -> None:
+        if landed.error is not None:
+            self._log.error(f"{landed.slice.key}: {type(landed.error).__name__}: {landed.error}")
+            return
+        self._landed += 1
+        self._new += landed.new
+        self._requests += landed.requests
+        if time.monotonic() - self._told_at > _SECONDS_BETWEEN_LINES:
+            self._told_at = time.monotonic()
+            self._say(f"; the last was {landed.slice.key}")
+
+    def close(self) -> None:
+        self._say("")
+
+    def _say(self, more: str) -> None:
+        self._log.info(
+            f"{self._landed:,} partitions landed, {self._new:,} new rows, {self._requests:,} requests{more}"
         )
 
 

@@ -157,7 +157,7 @@ class Lake:
     ) -> pa.Table:
         """The rows of a window, oldest first."""
         names = list(columns) if columns is not None else table.schema.names
-        parts = [table.schema.empty_table().select(names)]
+        parts = [table.empty().select(names)]
         for month in months(window):
             file = self._open(table, series, month)
             if file is None:
@@ -255,7 +255,7 @@ class Lake:
                 _decode(content, objects.url(path), table)
             except CorruptFile:
                 objects.write(target + _name_of(content) + ".corrupt", content)
-                return encode(table, table.schema.empty_table(), {})
+                return encode(table, table.empty(), {})
             return None
 
         target = f"_quarantine/{table.path}/series={series}/month={month}/"
@@ -305,7 +305,7 @@ class Lake:
             objects, path = self.home(table)[0], self.path(table, series, month)
             content = objects.read(path)
             if content is None:
-                return table.schema.empty_table().select(columns)
+                return table.empty().select(columns)
             return _decode(content, objects.url(path), table).select(columns)
 
     def _check_given(self, table: Table, series: str, month: str, rows: pa.Table) -> None:
