@@ -17,10 +17,12 @@ from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, l
 from ingestion_assets.ingestion.audit import audit
 from ingestion_assets.ingestion.progress import Progress
 from ingestion_assets.intervals import TIMEFRAMES, Window, floor, month_window
-from ingestion_assets.registry import Series, check_id, parse_id, series_id
+from ingestion_assets.registry import Series, Strategy, check_id, parse_id, series_id
 from ingestion_assets.settings import Settings, load_settings
-from ingestion_assets.sources.errors import SourceError
+from ingestion_assets.sources.errors import AuthError, SourceError
+from ingestion_assets.sources.feeds import Vendor, vendors
 from ingestion_assets.sources.market import CandleSource, Market, SourceOptions, open_source
+from ingestion_assets.stores.cache import MarketCache
 from ingestion_assets.stores.catalog import Catalog, CatalogError
 from ingestion_assets.stores.gap_ledger import GapLedger
 from ingestion_assets.stores.lake import Lake
@@ -31,6 +33,7 @@ from ingestion_assets.tables import INGESTED, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pydantic import SecretStr
 
 
 class Workbench:
@@ -74,6 +77,11 @@ class Workbench:
             return None
         return OnlineStore(s.redis_url.get_secret_value(), ttl=s.feature_ttl, timeout=s.redis_timeout_sec)
 
+    @cached_property
+    def cache(self) -> MarketCache:
+        """Newest rows of each market; in this process's memory without REDIS_URL."""
+        return MarketCache(self.online.lines if self.online else None, self.settings.cache_ttl_seconds)
+
     def online_id(self, series: str) -> str:
         """What a series is called in Redis."""
         return online_id(series, self.settings.exchange_name)
@@ -83,30 +91,56 @@ class Workbench:
         return metadata.version("ingestion-assets")
 
     def source(self, exchange: str) -> CandleSource:
-        """How to ask an exchange, as the settings say; the simulated one is brought up if need be."""
+        """How to ask an exchange, as the settings say."""
         s = self.settings
-        base_url = s.vendor_urls.get(exchange)
         own = exchange == s.exchange_name.strip().lower()
+        return open_source(
+            exchange,
+            self._options(
+                exchange,
+                fallback_url=s.binance_fallback_url if exchange == "binance" else None,
+                # The keys are those of EXCHANGE_NAME: no other venue is to see them.
+                api_key=s.exchange_api_key if own else None,
+                api_secret=s.exchange_api_secret if own else None,
+            ),
+        )
+
+    def vendor(self, kind: type[Vendor]) -> Vendor:
+        """A vendor with the key that it needs, as the settings say."""
+        key = getattr(self.settings, kind.needs) if kind.needs else None
+        if kind.needs and key is None:
+            raise AuthError(f"{kind.name} needs a key: set {kind.needs.upper()}")
+        return kind(self._options(kind.name, api_key=key))
+
+    @cached_property
+    def vendors(self) -> list[type[Vendor]]:
+        return vendors()
+
+    def _options(
+        self,
+        name: str,
+        *,
+        fallback_url: str | None = None,
+        api_key: SecretStr | None = None,
+        api_secret: SecretStr | None = None,
+    ) -> SourceOptions:
+        """What the settings say about a venue; the simulated one is brought up if need be."""
+        s = self.settings
+        base_url = s.vendor_urls.get(name)
         simulated = s.profile == "simulator" and base_url == f"http://127.0.0.1:{s.simulator_port}"
         if simulated:
             self._ensure_simulator()
-        return open_source(
-            exchange,
-            SourceOptions(
-                base_url=base_url,
-                fallback_url=s.binance_fallback_url if exchange == "binance" else None,
-                redis_url=s.redis_url.get_secret_value() if s.redis_url else None,
-                # The keys are those of EXCHANGE_NAME: no other venue is to see them.
-                api_key=s.exchange_api_key.get_secret_value() if own and s.exchange_api_key else None,
-                api_secret=s.exchange_api_secret.get_secret_value()
-                if own and s.exchange_api_secret
-                else None,
-                origin="simulator" if simulated else "rest",
-                settle=timedelta(seconds=s.settle_seconds),
-                timeout=s.http_timeout_sec,
-                attempts=s.http_attempts,
-                concurrency=s.http_concurrency,
-            ),
+        return SourceOptions(
+            base_url=base_url,
+            fallback_url=fallback_url,
+            redis_url=s.redis_url.get_secret_value() if s.redis_url else None,
+            api_key=api_key.get_secret_value() if api_key else None,
+            api_secret=api_secret.get_secret_value() if api_secret else None,
+            origin="simulator" if simulated else "rest",
+            settle=timedelta(seconds=s.settle_seconds),
+            timeout=s.http_timeout_sec,
+            attempts=s.http_attempts,
+            concurrency=s.http_concurrency,
         )
 
     def ingest(
@@ -180,7 +214,9 @@ class Workbench:
         for name in ids:
             try:
                 if name not in known:
-                    canonical = series_id(*parse_id(check_id(name)))
+                    source, _, rest = check_id(name).partition(".")
+                    given = self._giver(source, rest)
+                    canonical = given[1] if given else _market_id(name)[0]
                     if canonical != name:
                         raise ValueError(f"series id {name!r} is an alias: name the partition {canonical}")
                     self.registry.add_missing([self.describe(name, now)])
@@ -204,25 +240,48 @@ class Workbench:
             return await source.market(symbol)
 
     def describe(self, text: str, now: datetime, timeframes: Sequence[str] = ("1m",)) -> Series:
-        """A series for a canonical id or an alias, as the venue describes it; not registered yet."""
+        """A series for a canonical id or an alias, as its vendor describes it; not registered yet."""
         import asyncio
 
-        exchange, symbol = parse_id(text)
-        market = asyncio.run(self.look_up(exchange, symbol))
-        if lacking := [name for name in timeframes if name not in market.timeframes]:
-            offered = ", ".join(name for name in TIMEFRAMES if name in market.timeframes)
-            raise ValueError(f"timeframe {lacking[0]!r}: {exchange} offers {offered or 'none'} of {symbol}")
+        source, _, rest = text.strip().partition(".")
+        kind, name, symbol = self._giver(source.lower(), rest) or (None, *_market_id(text))
+        exchange = source.lower()
+        if kind is None:
+            market = asyncio.run(self.look_up(exchange, symbol))
+            if lacking := [one for one in timeframes if one not in market.timeframes]:
+                offered = ", ".join(one for one in TIMEFRAMES if one in market.timeframes)
+                raise ValueError(
+                    f"timeframe {lacking[0]!r}: {exchange} offers {offered or 'none'} of {symbol}"
+                )
+        else:
+            market = asyncio.run(self._listed(kind, symbol))
         lookback = floor(now - timedelta(days=self.settings.ingestion_lookback_days), timedelta(days=1))
         return Series(
-            id=series_id(exchange, symbol),
-            domain="market",
+            id=name,
+            domain=kind.domain if kind else "market",
             source=exchange,
             symbol=symbol,
-            timeframes=tuple(timeframes),
+            strategy=kind.strategy if kind else Strategy.FLATPACK_API,
+            timeframes=() if kind else tuple(timeframes),
             listed_at=market.listed_at,
             delisted_at=market.delisted_at,
             backfill_from=max(filter(None, (lookback, market.listed_at))),
+            metadata={"tables": [table.name for table in kind.usual]} if kind and kind.usual else {},
         )
+
+    def _giver(self, source: str, rest: str) -> tuple[type[Vendor], str, str] | None:
+        """The vendor of another domain than candles whose series this is, with its id and symbol."""
+        for kind in sorted(self.vendors, key=lambda one: not one.lists()):
+            named = kind.named(rest) if kind.serves == source else None
+            if named is not None:
+                return (kind, *named)
+        return None
+
+    async def _listed(self, kind: type[Vendor], symbol: str) -> Market:
+        if not kind.lists():
+            return Market(symbol, None, None, trading=True, timeframes=frozenset())
+        async with self.vendor(kind) as vendor:
+            return await vendor.look_up(symbol)
 
     def _note_delisting(self, series: str, moment: datetime) -> None:
         import dataclasses
@@ -249,3 +308,9 @@ class Workbench:
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) != 0:
                         raise
+
+
+def _market_id(text: str) -> tuple[str, str]:
+    """Canonical id and symbol of a market."""
+    exchange, symbol = parse_id(text)
+    return series_id(exchange, symbol), symbol

@@ -18,6 +18,7 @@ from ingestion_assets.cli import (
     errors,
     explain,
     gaps,
+    online,
     plan,
     registry,
     setup,
@@ -48,6 +49,8 @@ app.command("gaps")(gaps.gaps)
 app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)
 app.command("doctor")(doctor.doctor)
+app.add_typer(online.cache, name="cache")
+app.command("sweep")(online.sweep)
 app.command("simulate")(simulate.simulate)
 
 

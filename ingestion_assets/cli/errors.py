@@ -31,10 +31,11 @@ def code_of(error: Exception) -> int | None:
     from ingestion_assets.sources.errors import NotFound, SourceError
     from ingestion_assets.stores.catalog import CatalogError
     from ingestion_assets.stores.objects import StoreError
+    from ingestion_assets.stores.online import OnlineError
 
     if isinstance(error, NotFound):
         return BAD_INPUT
-    if isinstance(error, (SourceError, StoreError, CatalogError, OSError)):
+    if isinstance(error, (SourceError, StoreError, CatalogError, OnlineError, OSError)):
         return FAILED
     return None
 

@@ -1,6 +1,6 @@
 """`ingest up`: the whole system on this machine, in the foreground.
 
-    redis       weight budgets shared by all processes, unless REDIS_URL names one
+    redis       newest features, weight budgets shared by all processes; unless REDIS_URL names one
     simulator   the offline world, with PROFILE=simulator and unless BINANCE_URL is set
     code        our definitions, and every run, behind a socket
     webserver   the UI
@@ -39,8 +39,8 @@ _WATCH_SECONDS = 0.5
 def up() -> None:
     """Start everything on this machine and serve the Dagster UI until Ctrl-C."""
     from ingestion_assets.cli import environment, output
+    from ingestion_assets.cli.online import stack_redis
     from ingestion_assets.cli.stack import Stack, Stopped
-    from ingestion_assets.embedded import Redis
 
     settings = environment.settings()
     home = environment.dagster_home()
@@ -51,13 +51,14 @@ def up() -> None:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ingest-")))
         more = {}
         if settings.redis_url is None:
-            more["REDIS_URL"] = cleanup.enter_context(Redis()).url
+            more["REDIS_URL"] = cleanup.enter_context(stack_redis(state))
         # Not in the project's folder: there Dagster would put `.env` above what is exported.
         stack = Stack(state / "logs", environment.for_children(**more), folder, signals)
         cleanup.callback(_stop, stack, settings)
         output.say("Starting …")
         try:
             prepared = _start(stack, settings, home)
+            settings = environment.settings(**{name.lower(): value for name, value in more.items()})
             _banner(settings, state, prepared, time.monotonic() - began)
             _watch(stack)
         except Stopped:
@@ -193,12 +194,21 @@ def _banner(settings: Settings, state: Path, prepared: dict[str, Any], seconds: 
         ("Ingesting", f"{names or 'nothing yet: `ingest registry add EXCHANGE SYMBOL`'}"),
         ("From", f"{world} (PROFILE={settings.profile})"),
         ("Lake", settings.data_lake_path),
+        ("Redis", _redis(settings)),
         ("Logs", str(state / "logs")),
     ]
     output.say(f"\nReady after {output.duration(seconds)}.\n", style="bold green")
     for name, value in lines:
         output.say(f"  {name:<11} {value}")
     output.say("\nCtrl-C stops everything.\n", style="bold")
+
+
+def _redis(settings: Settings) -> str:
+    """Where it is, without a password."""
+    from ingestion_assets.stores.online.line import server_of
+
+    assert settings.redis_url is not None
+    return f"redis://{server_of(settings.redis_url.get_secret_value())}"
 
 
 def _check_ports(settings: Settings) -> None:

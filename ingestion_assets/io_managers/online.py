@@ -35,6 +35,7 @@ class Upload:
     table: Table
     load: Callable[[], pa.Table]
     version: Callable[[], object]
+    after: Callable[[pa.Table], None] | None = None  # is given the rows that are online now
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def upload(store: OnlineStore, piece: Upload) -> Uploaded:
         written = store.put(place.domain, place.name, place.qualifier, times, rows, grain)
         if piece.version() == version:
             break
+    if piece.after is not None:
+        piece.after(rows)
     first, last = (int(times[0]), int(times[-1])) if len(times) else (None, None)
     return Uploaded(piece, written, first, last, time.monotonic() - started)
 
