@@ -11,7 +11,10 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingestion_assets.tables import Table
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
 _LONGEST_ID = 128
@@ -91,6 +94,16 @@ class Series:
     def rest(self) -> bool:
         """Whether history by request is among this series' phases."""
         return "rest" in self.strategy.phases
+
+    def follows(self, table: Table) -> bool:
+        """Whether the table is to be kept complete for this series: candles by their timeframes, of other
+        domains the tables named in `metadata["tables"]`, or all of them when none is."""
+        if self.domain != table.domain:
+            return False
+        if table.domain == "market":
+            return self.rest and table.name.removeprefix("ohlcv_") in self.timeframes
+        history = bool({"bulk", "rest"} & self.strategy.phases)
+        return history and table.name in self.metadata.get("tables", (table.name,))
 
 
 def check_id(text: str) -> str:

@@ -30,6 +30,9 @@ from ingestion_assets.registry import series_id
 
 _MAY_HOLD_SECRETS = ("fsspec_storage_options", "exchange_urls")
 
+# What the built-in simulator stands in for.
+SIMULATED = ("binance", "kraken", "binance_usdm", "binance_vision")
+
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_TTL = 20 * 365 * 86_400
 
@@ -351,9 +354,9 @@ class Settings(BaseSettings):
 
     @cached_property
     def vendor_urls(self) -> dict[str, str]:
-        """Base URL by exchange, for those that do not answer at their own public address."""
+        """Base URL by exchange or vendor, for those that do not answer at their own public address."""
         simulated = f"http://127.0.0.1:{self.simulator_port}"
-        urls = {"binance": simulated, "kraken": simulated} if self.profile == "simulator" else {}
+        urls = dict.fromkeys(SIMULATED, simulated) if self.profile == "simulator" else {}
         if self.binance_url:
             urls["binance"] = self.binance_url.rstrip("/")
         return urls | {name.lower(): url.rstrip("/") for name, url in self.exchange_urls.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ingestion_assets.settings import ROOT, MarketJob, Settings, SettingsError, load_settings
+from ingestion_assets.settings import ROOT, SIMULATED, MarketJob, Settings, SettingsError, load_settings
 
 SECRET = "hunter2secret"
 JOB = {"exchange": "binance", "symbol": "BTC/USDT", "timeframe": "1min", "cron": "*/5 * * * *"}
@@ -243,7 +243,7 @@ def test_a_domain_may_have_a_ttl_of_its_own() -> None:
 def test_derived_values(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(ingest_state_dir=Path("/state"))
     assert settings.catalog_url == "sqlite:////state/catalog.sqlite"
-    assert settings.vendor_urls == dict.fromkeys(("binance", "kraken"), "http://127.0.0.1:8901")
+    assert settings.vendor_urls == dict.fromkeys(SIMULATED, "http://127.0.0.1:8901")
     assert load_settings(profile="live").vendor_urls == {}
     own = load_settings(profile="live", binance_url="http://h:1/", exchange_urls={"Kraken": "http://h:2/"})
     assert own.vendor_urls == {"binance": "http://h:1", "kraken": "http://h:2"}

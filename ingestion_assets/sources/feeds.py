@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Self
 import pyarrow as pa
 
 from ingestion_assets.intervals import Window, floor
-from ingestion_assets.registry import Series
+from ingestion_assets.registry import Series, Strategy, check_id
 from ingestion_assets.sources.market import Market, SourceOptions
 from ingestion_assets.tables import Table
 
@@ -93,6 +93,8 @@ class Vendor:
     domain: ClassVar[str]
     serves: ClassVar[str]  # the `source` of the series that it serves
     needs: ClassVar[str | None] = None  # the setting without which it cannot be asked
+    strategy: ClassVar[Strategy] = Strategy.FLATPACK  # of its series, when nobody says otherwise
+    usual: ClassVar[tuple[Table, ...]] = ()  # what is kept of them then; nothing said: every table
     feeds: ClassVar[tuple[Feed, ...]] = ()
 
     def __init__(self, options: SourceOptions) -> None:
@@ -111,6 +113,16 @@ class Vendor:
     async def now(self) -> datetime:
         """By the vendor's clock where it tells one."""
         return datetime.now(UTC)
+
+    @classmethod
+    def named(cls, text: str) -> tuple[str, str] | None:
+        """Id and symbol of one of its series, by what stands behind the dot; None: it is none of its."""
+        return check_id(f"{cls.serves}.{text}"), text
+
+    @classmethod
+    def lists(cls) -> bool:
+        """Whether it can be asked for what it has."""
+        return cls.look_up is not Vendor.look_up
 
     async def look_up(self, symbol: str) -> Market:
         """What the vendor says of a symbol; raises NotFound, with the nearest names, when it has none."""

@@ -26,7 +26,7 @@ import orjson
 import pyarrow as pa
 
 from ingestion_assets.intervals import EPOCH, Window, iso, micros, moment_of
-from ingestion_assets.registry import Series
+from ingestion_assets.registry import Series, parse_id, series_id
 from ingestion_assets.sources.derivatives.binance_rows import (
     normalise_funding,
     normalise_open_interest,
@@ -52,6 +52,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 class BinanceUsdm(Vendor):
     name, domain, serves = "binance_usdm", "derivatives", "binance"
+    usual = (PERP_1M, OPEN_INTEREST_5M, FUNDING_RATES)  # trades are a thousand times as much
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
@@ -84,6 +85,11 @@ class BinanceUsdm(Vendor):
             await client.__aexit__(*exception)
         if self._counter is not None:
             await self._counter.close()
+
+    @classmethod
+    def named(cls, text: str) -> tuple[str, str] | None:
+        exchange, symbol = parse_id(f"{cls.serves}.{text}")
+        return (series_id(exchange, symbol), symbol) if ":" in symbol else None
 
     async def now(self) -> datetime:
         """By the venue's clock; the answer tells the limit in force too."""

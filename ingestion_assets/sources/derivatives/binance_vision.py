@@ -29,7 +29,7 @@ import pyarrow as pa
 from ingestion_assets.intervals import Window, floor, holes, micros, moment_of, month_window, months
 from ingestion_assets.registry import Series
 from ingestion_assets.sources.derivatives import binance_files as files
-from ingestion_assets.sources.derivatives.binance_usdm import spelled
+from ingestion_assets.sources.derivatives.binance_usdm import BinanceUsdm, spelled
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound
 from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
 from ingestion_assets.sources.governor import Governor
@@ -69,6 +69,10 @@ class BinanceVision(Vendor):
 
     async def __aexit__(self, *exception: object) -> None:
         await self._client.__aexit__(*exception)
+
+    @classmethod
+    def named(cls, text: str) -> tuple[str, str] | None:
+        return BinanceUsdm.named(text)
 
     @feed(PERP_1M, phase="bulk", settle=APPEARS, whole=DAY, page_rows=1_440)
     async def candles(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
