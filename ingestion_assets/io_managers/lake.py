@@ -17,6 +17,7 @@ import dagster as dg
 
 from ingestion_assets.ingestion import Landed, summary
 from ingestion_assets.intervals import month_window, union
+from ingestion_assets.io_managers.partition_metadata import add_partition_metadata
 from ingestion_assets.partitions import parts_of
 from ingestion_assets.tables import ALL, Table
 from ingestion_assets.workbench import Workbench
@@ -56,9 +57,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
             context.step_context.instance.add_run_tags(context.step_context.run_id, tags)
             raise failure(totals)
         for landed in good:
-            context.step_context.add_asset_metadata(
-                metadata_of(landed), asset_key=context.asset_key, partition_key=landed.slice.key
-            )
+            add_partition_metadata(context, landed.slice.key, metadata_of(landed))
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The rows of the partitions asked for, those that are there, as the type that the asset asks for."""
