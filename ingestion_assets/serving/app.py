@@ -13,7 +13,7 @@ from ingestion_assets.dagster_api import DagsterApi
 from ingestion_assets.serving import problems
 from ingestion_assets.serving.context import Context
 from ingestion_assets.serving.launching import Launcher
-from ingestion_assets.serving.metrics import Metrics
+from ingestion_assets.serving.metrics import Metrics, Stopwatch
 from ingestion_assets.serving.problems import Problem
 from ingestion_assets.serving.reading import Features
 from ingestion_assets.serving.routes import (
@@ -71,18 +71,20 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         responses={code: {"model": Problem, "description": text} for code, text in _STATED.items()},
     )
+    measured = Metrics(bench, dagster)
     app.state.context = Context(
         settings=settings,
         bench=bench,
         dagster=dagster,
         launcher=Launcher(dagster, settings.api_wait_sec),
         features=Features(bench),
-        metrics=Metrics(),
+        metrics=measured,
     )
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Stopwatch, metrics=measured)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

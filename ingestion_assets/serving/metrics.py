@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from ingestion_assets.dagster_api import DagsterApi
+from ingestion_assets.serving.lookups import Lookups, parts
 from ingestion_assets.serving.models import MetricShown
+from ingestion_assets.serving.run_counts import RunCounts
+from ingestion_assets.workbench import Workbench
 
 _KINDS: dict[str, Literal["counter", "gauge", "histogram"]] = {"counter": "counter", "histogram": "histogram"}
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 SERVICE = "raw-data-ingestion"
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
-_SLOW = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300)
+_ANSWERS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60)
 
 
 class Metrics:
-    def __init__(self) -> None:
+    def __init__(self, bench: Workbench, dagster: DagsterApi) -> None:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
@@ -46,6 +52,15 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._http = Histogram(
+            "http_request_seconds",
+            "From a request's arrival to the end of its answer.",
+            ["route", "method", "status"],
+            buckets=_ANSWERS,
+            registry=self.registry,
+        )
+        self.registry.register(Lookups(parts(bench, dagster, RunCounts(self.registry, dagster).look)))
+
     def shown(self) -> list[MetricShown]:
         """Every sample as the older system showed it; a histogram by its buckets, its sum and its count."""
         now = datetime.now(UTC)
@@ -66,3 +81,32 @@ class Metrics:
         self._reads.labels(domain, kind, source).inc()
         self._rows.labels(domain, source).inc(rows)
         self._seconds.labels(domain, kind).observe(seconds)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        self._http.labels(route, method, str(status)).observe(seconds)
+
+
+class Stopwatch:
+    """ASGI middleware: how long each route takes. Addresses that are no route share one name."""
+
+    def __init__(self, app: Any, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+
+        async def noted(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self.metrics.answered(route, method, status, time.perf_counter() - began)

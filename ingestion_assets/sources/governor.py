@@ -20,6 +20,7 @@ from ingestion_assets.sources.errors import Banned
 
 log = logging.getLogger(__name__)
 
+LIMITS = "governor:limits"  # the limit of each host and window length that was ever spent from
 LONGEST_WAIT = 120.0  # seconds; who is asked to wait longer is told so instead
 
 
@@ -86,7 +87,8 @@ class RedisCounter:
     _SPEND = """
     local used = tonumber(redis.call('GET', KEYS[1]) or '0')
     if used + tonumber(ARGV[1]) > tonumber(ARGV[2]) then return 0 end
-    redis.call('INCRBY', KEYS[1], ARGV[1]); redis.call('EXPIRE', KEYS[1], ARGV[3]); return 1
+    redis.call('INCRBY', KEYS[1], ARGV[1]); redis.call('EXPIRE', KEYS[1], ARGV[3])
+    redis.call('HSET', KEYS[2], ARGV[4], ARGV[2]); redis.call('EXPIRE', KEYS[2], 86400); return 1
     """
     _RAISE = """
     local used = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -108,10 +110,10 @@ class RedisCounter:
         self._alone: LocalCounter | None = None
 
     async def spend(self, window: str, weight: int, limit: int, seconds: int) -> bool:
-        arguments = [weight, limit, seconds * 2]
+        arguments: list[int | str] = [weight, limit, seconds * 2, window.rpartition(":")[0]]
         return bool(
             await self._shared(
-                lambda: self._spend(keys=[f"governor:{window}"], args=arguments),
+                lambda: self._spend(keys=[f"governor:{window}", LIMITS], args=arguments),
                 lambda alone: alone.spend(window, weight, limit, seconds),
             )
         )
@@ -155,6 +157,22 @@ class RedisCounter:
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+
+def spent(url: str, patience: float) -> dict[str, tuple[int, int]]:
+    """By host and window length: the weight that all processes have spent in its present window, and may."""
+    from redis import Redis
+
+    found = {}
+    with Redis.from_url(
+        url, socket_timeout=patience, socket_connect_timeout=patience, decode_responses=True
+    ) as client:
+        limits: Any = client.hgetall(LIMITS)
+        for pool, limit in sorted(limits.items()):
+            seconds = int(pool.rpartition(":")[2])
+            used: Any = client.get(f"governor:{pool}:{int(time.time() // seconds)}")
+            found[pool] = (int(used or 0), int(limit))
+    return found
 
 
 class Governor:

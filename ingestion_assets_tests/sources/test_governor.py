@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ingestion_assets.sources.errors import Banned
-from ingestion_assets.sources.governor import Budget, Governor, LocalCounter, RedisCounter
+from ingestion_assets.sources.governor import Budget, Governor, LocalCounter, RedisCounter, spent
 
 LONG = Budget(limit=100, seconds=86_400, reserve=0.0, late_by=0.0)
 """A window that does not end during a test (unless it runs at midnight UTC, and then it only spends more)."""
@@ -196,8 +196,9 @@ def test_the_vendors_count_reaches_the_others_and_everything_expires(redis_url):
     asyncio.run(main())
     with redis.Redis.from_url(redis_url) as client:
         keys = client.keys("*")
-        assert len(keys) == 2
+        assert len(keys) == 3
         assert all(client.ttl(key) > 0 for key in keys)
+    assert spent(redis_url, 5) == {f"h:{LONG.seconds}": (100, LONG.spendable)}
 
 
 def test_without_an_answer_from_redis_a_process_paces_itself_alone(caplog):
