@@ -109,6 +109,19 @@ def test_the_last_hour_of_each_series_is_online(world, keys, client):
     assert last[0] == int(parse_moment(told["last"]).timestamp())
 
 
+def test_the_newest_row_and_aggregates_of_each_market_are_cached(world, keys, client):
+    world.run("derive_market", *keys)
+    latest = json.loads(client.get("market:BTC-USDT:latest"))
+    newest = lake_rows(world, BTC)[-1]
+    assert (latest["series"], latest["close"]) == (BTC, newest["close"])
+    assert latest["time"] == newest["time"].timestamp()
+    aggregates = json.loads(client.get("market:ETH-USDT:aggregates"))
+    assert aggregates["1h"]["close"] > 0
+    assert aggregates["1h"]["time"] % 3_600 == 0
+    assert aggregates["time"] == lake_rows(world, ETH)[-1]["time"].timestamp()
+    assert all(0 < client.ttl(key) <= 300 for key in client.scan_iter("market:*"))
+
+
 def test_again_changes_nothing_and_an_older_month_has_nothing_to_write(world, keys, client):
     put_online(world, keys)
     before = held(client)
