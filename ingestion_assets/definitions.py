@@ -9,7 +9,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from ingestion_assets.alerts import alert_sensor  # noqa: E402
-from ingestion_assets.assets import aggregates, features, ingested, online, reports  # noqa: E402
+from ingestion_assets.assets import aggregates, features, ingested, online, reports, statistics  # noqa: E402
 from ingestion_assets.automation.housekeeping import housekeeping, housekeeping_schedule  # noqa: E402
 from ingestion_assets.automation.jobs import JOBS  # noqa: E402
 from ingestion_assets.automation.online import (  # noqa: E402
@@ -61,7 +61,14 @@ def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
 
 settings = load_settings()
 defs = dg.Definitions(
-    assets=[*ingested.ASSETS, *aggregates.ASSETS, *features.ASSETS, *online.ASSETS, reports.market_coverage],
+    assets=[
+        *ingested.ASSETS,
+        *aggregates.ASSETS,
+        *features.ASSETS,
+        *statistics.ASSETS,
+        *online.ASSETS,
+        reports.market_coverage,
+    ],
     asset_checks=[*CHECKS, *ONLINE_CHECKS],
     jobs=[*JOBS, *ONLINE_JOBS, housekeeping],
     schedules=[*schedules(settings), *online_schedules(settings), housekeeping_schedule(settings)],

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ingestion_assets import checks
-from ingestion_assets.tables import DERIVED, FEATURES, INGESTED
+from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, STATISTICS
 
 # Tags by which sensors and schedules know their own runs.
 CAUSE = "ingest/cause"
@@ -15,7 +15,7 @@ CAUSE = "ingest/cause"
 
 # What follows the bars of a timeframe after every change of them, and what after an hour of minutes is over.
 AT_ONCE = {timeframe: (table.path, f"online/{table.name}") for timeframe, table in FEATURES.items()}
-HOURLY = tuple(table.path for table in DERIVED.values())
+HOURLY = tuple(table.path for table in (*DERIVED.values(), *STATISTICS.values()))
 
 
 def _assets_only(paths: Iterable[str]) -> dg.AssetSelection:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ingestion_assets.features.windows import fading_means, rolling_highest, rolling_moments, rolling_sums
 from ingestion_assets.intervals import MICROSECOND, Window, micros, moment_of
 from ingestion_assets.tables import Table
-from ingestion_assets.tables.arrays import column, numbers, repeated
+from ingestion_assets.tables.arrays import column, flags, nullable, numbers, repeated
 from ingestion_assets.tables.contract import TIME
 from ingestion_assets.tables.features import LONGEST_WINDOW, LOOKBACK
 
@@ -37,15 +37,15 @@ def market_features(bars: pa.Table, table: Table, window: Window) -> pa.Table:
     step = table.grain // MICROSECOND
     first, end = np.searchsorted(times, [micros(window.start), micros(window.end)]).tolist()
     if first == end:
-        return table.schema.empty_table()
+        return table.empty()
     run = _unbroken(times, step)
     prices = [numbers(bars.column(name)) for name in ("high", "low", "close", "volume")]
     here, made = slice(first, end), end - first
-    arrays = {name: _nullable(values) for name, values in _numeric(prices, run, first, end).items()} | {
+    arrays = {name: nullable(values) for name, values in _numeric(prices, run, first, end).items()} | {
         "time": column(times[here], TIME),
         "close": column(prices[2][here], pa.float64()),
         "volume": column(prices[3][here], pa.float64()),
-        "is_gap": pa.Array.from_buffers(pa.bool_(), made, [None, _bits(run[here] == 1)]),
+        "is_gap": flags(run[here] == 1),
         "minutes_since_gap": column((run[here] - 1) * np.int32(step // 60_000_000), pa.int32()),
         "coverage": column(_coverage(times, run, step)[here], pa.float64()),
         "source": repeated("derived", made),
@@ -195,15 +195,3 @@ def _known_at(known: np.ndarray, run: np.ndarray) -> np.ndarray:
     if (known[1:] >= known[:-1]).all():
         return known
     return rolling_highest(known, LOOKBACK, run)
-
-
-def _nullable(values: np.ndarray) -> pa.Array:
-    """Numbers as a column, null where they are NaN."""
-    if not np.isnan(values.min()):
-        return column(values, pa.float64())
-    buffers = [_bits(~np.isnan(values)), pa.py_buffer(values)]
-    return pa.Array.from_buffers(pa.float64(), len(values), buffers)
-
-
-def _bits(mask: np.ndarray) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(mask, bitorder="little"))

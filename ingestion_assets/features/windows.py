@@ -16,6 +16,7 @@ import numpy as np
 
 _FADED = 1e-11  # a weight that no longer matters
 Moments = tuple[np.ndarray, np.ndarray]
+Extent = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def rolling_sums(values: np.ndarray, *lengths: int) -> list[np.ndarray]:
@@ -58,6 +59,31 @@ def _joined(newer: Moments, count: int, older: Moments, size: int) -> Moments:
         apart += newer[1][..., size:]
         apart += older[1][..., :-count]
     return sums + spreads, apart
+
+
+def rolling_drawdowns(prices: np.ndarray, length: int) -> np.ndarray:
+    """The lowest of price / highest price before it, − 1, of the last n; what is NaN does not count."""
+    absent = np.isnan(prices)
+    doubled: dict[int, Extent] = {
+        1: (np.where(absent, 0, prices), np.where(absent, np.inf, prices), np.ones_like(prices))
+    }
+    for size in _sizes(length):
+        doubled[2 * size] = _one_after(doubled[size], size, doubled[size], size)
+    (count, whole), *older = ((size, doubled[size]) for size in _parts(length))
+    for size, part in older:
+        whole = _one_after(whole, count, part, size)
+        count += size
+    return whole[2] - 1
+
+
+def _one_after(newer: Extent, count: int, older: Extent, size: int) -> Extent:
+    """Highest, lowest, and deepest fall of `count` prices and the `size` prices before them."""
+    high, low, fall = (each[size:] for each in newer)
+    high_before, low_before, fall_before = (each[:-count] for each in older)
+    with np.errstate(divide="ignore"):  # below a highest that is none lies nothing
+        between = low / high_before
+    deepest = np.minimum(np.minimum(fall, fall_before), between)
+    return np.maximum(high, high_before), np.minimum(low, low_before), deepest
 
 
 def fading_means(values: np.ndarray, decay: float, run: np.ndarray, skip: int = 0) -> np.ndarray:

@@ -4,9 +4,20 @@ from ingestion_assets.tables.contract import Column, Promise, Table
 from ingestion_assets.tables.derivatives import DERIVATIVES
 from ingestion_assets.tables.features import FEATURES
 from ingestion_assets.tables.market import DERIVED, INGESTED
+from ingestion_assets.tables.statistics import STATISTICS
 
 ALL: dict[str, Table] = {
-    table.path: table for table in (*INGESTED.values(), *DERIVED.values(), *FEATURES.values())
+    table.path: table for group in (INGESTED, DERIVED, FEATURES, STATISTICS) for table in group.values()
 }
 
-__all__ = ["ALL", "DERIVATIVES", "DERIVED", "FEATURES", "INGESTED", "Column", "Promise", "Table"]
+__all__ = [
+    "ALL",
+    "DERIVATIVES",
+    "DERIVED",
+    "FEATURES",
+    "INGESTED",
+    "STATISTICS",
+    "Column",
+    "Promise",
+    "Table",
+]

@@ -29,6 +29,23 @@ def column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
+def nullable(values: np.ndarray) -> pa.Array:
+    """Numbers as a column of float64, null where they are NaN."""
+    if len(values) == 0 or not np.isnan(values.min()):
+        return column(values, pa.float64())
+    values = np.ascontiguousarray(values, np.float64)
+    return pa.Array.from_buffers(pa.float64(), len(values), [_bits(~np.isnan(values)), pa.py_buffer(values)])
+
+
+def flags(mask: np.ndarray) -> pa.Array:
+    """Yes or no, none of them null, as a column."""
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, _bits(mask)])
+
+
+def _bits(mask: np.ndarray) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(mask, bitorder="little"))
+
+
 def repeated(text: str, rows: int) -> pa.DictionaryArray:
     """The same text in every row."""
     content = text.encode()

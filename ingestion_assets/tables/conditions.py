@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import numpy as np
@@ -42,5 +42,22 @@ def on_grid(grain: timedelta) -> Callable[[pa.Table], np.ndarray]:
     def broken(rows: pa.Table) -> np.ndarray:
         opens = numbers(rows.column("time"))
         return (opens - origin) % step != 0
+
+    return broken
+
+
+def outside(name: str, low: float, high: float) -> Callable[[pa.Table], np.ndarray]:
+    return optional(name, lambda given, _: (given >= low) & (given <= high))
+
+
+def not_finite(names: Iterable[str]) -> Callable[[pa.Table], np.ndarray]:
+    """A null says that there is no value; a NaN or an infinity would say nothing, and spread."""
+    checks = [optional(name, lambda given, _: np.isfinite(given)) for name in names]
+
+    def broken(rows: pa.Table) -> np.ndarray:
+        mask = np.zeros(rows.num_rows, dtype=bool)
+        for check in checks:
+            mask |= check(rows)
+        return mask
 
     return broken

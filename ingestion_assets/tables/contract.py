@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
@@ -57,6 +58,7 @@ class Table:
     grain: timedelta
     promises: tuple[Promise, ...] = ()
     key: str = "time"  # what tells two rows of a series apart
+    among: str | None = None  # and, where there are several at a time, the name that tells them apart
     clock: str = "time"  # when it happened: rows lie in this order, and in the partition that holds it
     # A grid has a row at every multiple of the grain. Otherwise rows are events, which come when they
     # come: what has been fetched is then noted beside them, in steps of the grain.
@@ -86,14 +88,29 @@ class Table:
     @cached_property
     def payload(self) -> tuple[str, ...]:
         """The columns that say what happened, as opposed to how we came to know it."""
-        return tuple(c.name for c in self.columns if c.name not in (self.key, "source", "known_at"))
+        return tuple(
+            c.name for c in self.columns if c.name not in (self.key, self.among, "source", "known_at")
+        )
 
     def keys(self, rows: pa.Table) -> np.ndarray:
         """The key column: int64 for whole numbers and times (microseconds), text for text."""
         column = rows.column(self.key)
         if pa.types.is_string(column.type):
             return np.array(column.to_pylist(), dtype=np.str_)
-        return numbers(column)
+        if self.among is None or self.among not in rows.column_names:
+            return numbers(column)
+        return numbers(column) + self._places(rows.column(self.among))
+
+    def _places(self, names: pa.ChunkedArray) -> np.ndarray:
+        """Where inside the grain a name stands: always the same place, and no other name's but by a miracle.
+
+        Should it happen, the rows of one of the two break the promise of a unique key.
+        """
+        encoded = names.unify_dictionaries().combine_chunks()
+        grain = self.grain // timedelta(microseconds=1)
+        digests = [blake2b(name.encode(), digest_size=8).digest() for name in encoded.dictionary.to_pylist()]
+        places = np.array([int.from_bytes(digest) % grain for digest in digests], np.int64)
+        return places[numbers(encoded.indices)]
 
     def times(self, rows: pa.Table) -> np.ndarray:
         """The clock column as int64 microseconds."""
@@ -102,7 +119,7 @@ class Table:
     def in_order(self, rows: pa.Table) -> pa.Table:
         """The rows by time, and by key where the time is the same."""
         times = self.times(rows)
-        if self.key == self.clock:
+        if self.key == self.clock and self.among is None:
             return (
                 rows if (np.diff(times) >= 0).all() else rows.take(pa.array(np.argsort(times, kind="stable")))
             )
@@ -162,4 +179,5 @@ class Table:
             mask[first] = False
             return mask
 
-        return Promise(f"{self.key} is unique", broken)
+        among = f" for each {self.among}" if self.among else ""
+        return Promise(f"{self.key} is unique{among}", broken)

@@ -21,7 +21,8 @@ This page is made from `ingestion_assets/tables/` (`make docs`); do not edit it.
   `day=<YYYY-MM-DD>`. The series and the month or day are in the path only.
 - A table with a grid has a row at every step of it; where one is absent, the gap ledger says why. Rows of
   a table of events come when they come; its files note for which time everything has been fetched.
-- A null means that the vendor does not say; nothing is filled in or made up.
+- A null means that the vendor does not say, or that what it would be made of is not held; nothing is filled
+  in or made up.
 - A row that breaks a promise is not in the table: it is in `<lake>/_quarantine/`, with the reason.
 - Earlier values of rows that a vendor restated are in `<lake>/_revisions/`.
 - What is missing, and why, is in the gap ledger: `ingest gaps`, `ingest explain`.
@@ -45,9 +46,10 @@ def _index() -> Iterator[str]:
 def _section(table: Table) -> Iterator[str]:
     yield f"## {table.path}"
     yield ""
+    key = f"`{table.key}` and `{table.among}`" if table.among else f"`{table.key}`"
     shape = f"on a grid of {table.grain}" if table.grid else "events"
     yield (
-        f"{table.text} Schema version {table.version}, key `{table.key}` within a series, {shape}, "
+        f"{table.text} Schema version {table.version}, key {key} within a series, {shape}, "
         f"a file for each {table.cut}."
     )
     yield ""

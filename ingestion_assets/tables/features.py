@@ -12,7 +12,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
-from ingestion_assets.tables.arrays import numbers
+from ingestion_assets.tables.conditions import not_finite, outside
 from ingestion_assets.tables.contract import NAME, TIME, Column, Promise, Table
 
 LOOKBACK = 1_024  # bars: a row's features depend on so many bars before its own and on no others
@@ -81,28 +81,6 @@ def _columns(timeframe: str, grain: timedelta) -> tuple[Column, ...]:
     )
 
 
-def _within(name: str, low: float, high: float) -> Promise:
-    def broken(rows: pa.Table) -> np.ndarray:
-        values, given = numbers(rows.column(name)), rows.column(name).is_valid().to_numpy()
-        return given & ~((values >= low) & (values <= high))
-
-    return Promise(f"{name} lies between {low:g} and {high:g}", broken)
-
-
-def _finite(columns: tuple[Column, ...]) -> Promise:
-    """A null says that there is no value; a NaN or an infinity would say nothing and spread."""
-    names = [column.name for column in columns if pa.types.is_floating(column.type)]
-
-    def broken(rows: pa.Table) -> np.ndarray:
-        bad = np.zeros(rows.num_rows, dtype=bool)
-        for name in names:
-            column = rows.column(name)
-            bad |= column.is_valid().to_numpy() & ~np.isfinite(numbers(column))
-        return bad
-
-    return Promise("no number is NaN or infinite", broken)
-
-
 def _features(timeframe: str, grain: timedelta) -> Table:
     columns = _columns(timeframe, grain)
     return Table(
@@ -112,10 +90,13 @@ def _features(timeframe: str, grain: timedelta) -> Table:
         columns=columns,
         grain=grain,
         promises=(
-            _finite(columns),
-            _within("rsi_14", 0, 100),
-            _within("hl_range", 0, np.inf),
-            _within("coverage", 1 / LONGEST_WINDOW, 1),
+            Promise(
+                "no number is NaN or infinite",
+                not_finite(c.name for c in columns if pa.types.is_floating(c.type)),
+            ),
+            Promise("rsi_14 lies between 0 and 100", outside("rsi_14", 0, 100)),
+            Promise("hl_range is not negative", outside("hl_range", 0, np.inf)),
+            Promise("coverage lies in (0, 1]", outside("coverage", 1 / LONGEST_WINDOW, 1)),
         ),
         origin=f"`market/ohlcv_{timeframe}`",
         cadence="after each ingestion",
