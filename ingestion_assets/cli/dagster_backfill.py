@@ -88,7 +88,7 @@ def _partitions(bench: Workbench, planned: Sequence[Planned]) -> list[_Partition
     found = []
     for one in planned:
         for plan in one.needed:
-            path, month = one.work.table.path, plan.slice.month
+            path, month = one.work.table.path, plan.slice.period
             before = _rows(bench, path, one.work.series.id, month)
             found.append(_Partition(path, one.work.series.id, month, before, plan.bars(one.work.table)))
     return found

@@ -26,7 +26,7 @@ def backfill_here(bench: Workbench, planned: Sequence[Planned], options: Options
     fetched = 0
     with bar("Fetching", total, quiet=as_json) as shown:
         for path, pieces in slices.items():
-            newest_first = sorted(pieces, key=lambda piece: piece.month, reverse=True)
+            newest_first = sorted(pieces, key=lambda piece: piece.period, reverse=True)
             work = bench.ingest(ALL[path], newest_first, run=process_owner(), options=options)
             with contextlib.closing(work):
                 for one_landed in work:

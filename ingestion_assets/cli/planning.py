@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.cli.selection import Work
-from ingestion_assets.ingestion import Options, Plan, plan_slice, slices_of
+from ingestion_assets.ingestion import Options, Plan, offer_of, plan_slice, slices_of
 from ingestion_assets.intervals import Window, bars, month_window, months
 from ingestion_assets.stores.gap_ledger import UNRECOVERABLE
 
@@ -123,8 +123,9 @@ async def _plan(
             pace = _pace(name, source, time.monotonic() - asked, bench.settings.http_concurrency)
             for work in mine:
                 window = _months_of(work.window) if whole_months else work.window
+                offer = offer_of(work.table, source, now)
                 slices = [
-                    plan_slice(work.table, piece, bench.lake, bench.ledger, source, now, options)
+                    plan_slice(work.table, piece, bench.lake, bench.ledger, offer, now, options)
                     for piece in slices_of([work.series], window)
                 ]
                 slices = [plan for plan in slices if plan.wanted or plan.foregone]

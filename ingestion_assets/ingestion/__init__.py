@@ -6,17 +6,19 @@ side under each venue's budget; what goes wrong with one series is its own affai
 
 from ingestion_assets.ingestion.fetch import Fetched, fetch
 from ingestion_assets.ingestion.land import Landed, land, land_computed, summary, unlanded
-from ingestion_assets.ingestion.plan import Options, Plan, Slice, plan_slice, slices_of
+from ingestion_assets.ingestion.plan import Offer, Options, Plan, Slice, offer_of, plan_slice, slices_of
 
 __all__ = [
     "Fetched",
     "Landed",
+    "Offer",
     "Options",
     "Plan",
     "Slice",
     "fetch",
     "land",
     "land_computed",
+    "offer_of",
     "plan_slice",
     "slices_of",
     "summary",

@@ -25,8 +25,8 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 
-from ingestion_assets.ingestion.plan import Options, Plan, Slice, closed_until, plan_slice
-from ingestion_assets.intervals import Window, holes, iso, moment_of, month_window, split
+from ingestion_assets.ingestion.plan import Options, Plan, Slice, closed_until, offer_of, plan_slice
+from ingestion_assets.intervals import Window, holes, iso, moment_of, period_window, split
 from ingestion_assets.registry import Series
 from ingestion_assets.sources.errors import MalformedAnswer
 from ingestion_assets.sources.market import CandleSource
@@ -63,9 +63,9 @@ class Fetched:
     @classmethod
     def refused(cls, table: Table, key: str, error: Exception) -> Fetched:
         """The same for a partition key whose series is not known."""
-        month, _, name = key.partition("|")
+        period, _, name = key.partition("|")
         stranger = Series(name, table.domain, name.partition(".")[0], name.partition(".")[2])
-        return cls.nothing(table, Slice(stranger, month, month_window(month)), error)
+        return cls.nothing(table, Slice(stranger, period, period_window(period)), error)
 
 
 @dataclass
@@ -220,8 +220,9 @@ class _Fetching(Generic[Made]):
 
     async def _slice(self, source: CandleSource, now: datetime, piece: Slice) -> Fetched:
         started = time.monotonic()
+        offer = offer_of(self.table, source, now)
         plan = await asyncio.get_running_loop().run_in_executor(
-            None, plan_slice, self.table, piece, self.lake, self.ledger, source, now, self.options
+            None, plan_slice, self.table, piece, self.lake, self.ledger, offer, now, self.options
         )
         page = self.table.grain * source.page_rows
         stretches = [part for w in plan.missing for part in split(w, self._chunks_per_slice, page)]

@@ -17,7 +17,7 @@ import pyarrow as pa
 from ingestion_assets import __name__ as package
 from ingestion_assets.ingestion.fetch import Fetched
 from ingestion_assets.ingestion.plan import Options, Slice
-from ingestion_assets.intervals import Window, bars, holes, iso, month_window, subtract
+from ingestion_assets.intervals import Window, bars, holes, iso, period_window, subtract
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.gap_ledger import NO_TRADES, GapLedger, Hole
 from ingestion_assets.stores.lake import CorruptFile, Lake, Merge
@@ -95,7 +95,7 @@ def land(
 ) -> Landed:
     options = options or Options()
     piece, plan = fetched.slice, fetched.plan
-    series, month = piece.series.id, piece.month
+    series, month = piece.series.id, piece.period
     notes = {"run": run, "code_version": code_version, "written_by": package}
     good, broken = table.examine(fetched.rows)
     error = fetched.error
@@ -124,7 +124,7 @@ def land(
         dropped=merge.dropped,
         quarantined=broken.num_rows,
         rows=merge.rows,
-        expected=bars(plan.wanted, table.grain) if piece.window == month_window(piece.month) else 0,
+        expected=bars(plan.wanted, table.grain) if piece.window == period_window(piece.period) else 0,
         holes=[*fetched.holes, *plan.foregone, *(Hole(w) for w in unanswered)],
         first=merge.first,
         last=merge.last,
@@ -231,8 +231,8 @@ def land_computed(
         rows = compute()
         good, broken = table.examine(rows)
         if broken.num_rows:
-            lake.quarantine_rows(table, piece.series.id, piece.month, broken, notes)
-        merge = _merge(table, lake, piece.series.id, piece.month, good, notes, [piece.window], None)
+            lake.quarantine_rows(table, piece.series.id, piece.period, broken, notes)
+        merge = _merge(table, lake, piece.series.id, piece.period, good, notes, [piece.window], None)
     except (StoreError, ValueError, pa.ArrowException) as error:
         nothing = Fetched.nothing(table, piece, error)
         return unlanded(table, nothing, error)
@@ -256,7 +256,7 @@ def land_computed(
         size=merge.size,
         requests=0,
         seconds=time.monotonic() - started,
-        query=lake.query(table, piece.series.id, piece.month),
+        query=lake.query(table, piece.series.id, piece.period),
     )
 
 

@@ -19,8 +19,8 @@ from ingestion_assets.intervals import (
     floor,
     intersect,
     iso,
-    month_window,
-    months,
+    period_window,
+    periods,
     subtract,
     total,
     union,
@@ -51,16 +51,26 @@ class Options:
 
 @dataclass(frozen=True)
 class Slice:
-    """One month of one series, or a part of it."""
+    """One month or day of one series, or a part of it."""
 
     series: Series
-    month: str
+    period: str  # 2024-08 or 2024-08-01
     window: Window
 
     @property
     def key(self) -> str:
         """As Dagster names the partition."""
-        return f"{self.month}|{self.series.id}"
+        return f"{self.period}|{self.series.id}"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What whoever is asked has of a table at this moment."""
+
+    name: str
+    until: datetime  # later time is not final yet
+    since: datetime | None  # earlier time is served to nobody
+    page_rows: int
 
 
 @dataclass(frozen=True)
@@ -80,13 +90,13 @@ class Plan:
         return sum(math.ceil(bars([w], table.grain) / page_rows) for w in self.missing)
 
 
-def slices_of(series: Sequence[Series], window: Window) -> Iterator[Slice]:
-    """Month by month, newest first, so that what people look at first is there first."""
-    for month in reversed(list(months(window))):
-        whole = month_window(month)
+def slices_of(series: Sequence[Series], window: Window, cut: str = "month") -> Iterator[Slice]:
+    """Month by month or day by day, newest first: what people look at first is there first."""
+    for period in reversed(list(periods(window, cut))):
+        whole = period_window(period)
         part = Window(max(whole.start, window.start), min(whole.end, window.end))
         for one in series:
-            yield Slice(one, month, part)
+            yield Slice(one, period, part)
 
 
 def closed_until(table: Table, now: datetime, settle: timedelta) -> datetime:
@@ -94,17 +104,23 @@ def closed_until(table: Table, now: datetime, settle: timedelta) -> datetime:
     return floor(now - settle, table.grain)
 
 
+def offer_of(table: Table, source: CandleSource, now: datetime) -> Offer:
+    """What a venue has of its candles."""
+    until = closed_until(table, now, source.settle)
+    return Offer(source.name, until, source.horizon(table, now), source.page_rows)
+
+
 def plan_slice(
     table: Table,
     piece: Slice,
     lake: Lake,
     ledger: GapLedger,
-    source: CandleSource,
+    offer: Offer,
     now: datetime,
     options: Options,
 ) -> Plan:
     series = piece.series
-    wanted = [Window(piece.window.start, min(piece.window.end, closed_until(table, now, source.settle)))]
+    wanted = [Window(piece.window.start, min(piece.window.end, offer.until))]
     foregone = []
     alive = Window(series.listed_at or piece.window.start, series.delisted_at or piece.window.end)
     if series.listed_at is not None:
@@ -114,7 +130,7 @@ def plan_slice(
         evidence = f"listed {iso(since) if since else '?'} to {iso(until) if until else 'now'}"
         foregone.append(Hole(window, NOT_LISTED, evidence))
     wanted = intersect(wanted, [alive])
-    horizon = source.horizon(table, now)
+    horizon = offer.since
     if horizon is not None:
         served = Window(ceiling(horizon, table.grain), max(piece.window.end, now))
         beyond = subtract(wanted, [served])
@@ -131,15 +147,13 @@ def plan_slice(
             corrupt = error.path
     missing = held_holes
     if options.verify:
-        missing = _sample(
-            subtract(wanted, held_holes), table, source.page_rows, f"{piece.key} {now:%Y-%m-%d}"
-        )
+        missing = _sample(subtract(wanted, held_holes), table, offer.page_rows, f"{piece.key} {now:%Y-%m-%d}")
     elif options.full_refresh:
         missing = wanted
     elif corrupt is None:
         missing = subtract(missing, ledger.believed_empty(table.path, series.id, now))
     if beyond:
-        evidence = f"{source.name} serves nothing before {iso(horizon)}" if horizon else ""
+        evidence = f"{offer.name} serves nothing before {iso(horizon)}" if horizon else ""
         foregone += [Hole(w, UNRECOVERABLE, evidence) for w in intersect(beyond, held_holes)]
         missing = subtract(missing, beyond)
     return Plan(piece, wanted, missing, foregone, corrupt)

@@ -40,7 +40,7 @@ class Progress:
         log_line(
             "slice_landed",
             symbol=name,
-            month=landed.slice.month,
+            period=landed.slice.period,
             fetched=landed.fetched,
             inserted=landed.new + landed.changed,
             requests=landed.requests,

@@ -265,7 +265,7 @@ def test_newest_months_come_first(world):
     world.register(BTC, since=utc(2024, 1, 1), until=utc(2024, 4, 1))
     keys = [f"2024-0{n}|{BTC}" for n in (1, 3, 2)]
     slices, _ = ingested.slices_for(world.bench, keys, None, datetime.now(UTC))
-    assert [piece.month for piece in slices] == ["2024-03", "2024-02", "2024-01"]
+    assert [piece.period for piece in slices] == ["2024-03", "2024-02", "2024-01"]
 
 
 def test_no_secret_is_written_into_events(world):

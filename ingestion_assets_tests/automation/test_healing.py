@@ -177,13 +177,13 @@ def test_a_part_that_cannot_be_had_does_not_reset_the_count_of_itself(world):
     now = datetime.now(UTC)
     world.bench.ledger.tried(world.bench.ledger.due(now, 8), now)
     series = world.bench.registry.require(BTC).series
-    newest = [piece for piece in slices_of([series], whole) if piece.month == "2024-02"]
+    newest = [piece for piece in slices_of([series], whole) if piece.period == "2024-02"]
     assert all(landed.error is None for landed in world.bench.ingest(M1, newest, run="run:x"))
     rest = [gap for gap in world.bench.ledger.open() if gap.reason == MISSING]
     assert [(gap.window.end, gap.attempts, gap.next_try_at) for gap in rest] == [(utc(2024, 2, 1), 0, None)]
     world.bench.ledger.tried(rest, now)
     world.simulator.faults.add(Fault("server_error", path="/api/v3/klines", times=None))
-    older = [piece for piece in slices_of([series], whole) if piece.month == "2024-01"]
+    older = [piece for piece in slices_of([series], whole) if piece.period == "2024-01"]
     assert all(landed.error for landed in world.bench.ingest(M1, older, run="run:y", options=Options()))
     assert [gap.attempts for gap in world.bench.ledger.open() if gap.reason == MISSING] == [1]
 

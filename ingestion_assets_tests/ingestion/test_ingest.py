@@ -40,7 +40,7 @@ def test_what_was_landed_is_the_world_and_a_second_run_asks_nothing(bench):
         assert bench.open_gaps(series) == []
     assert bench.asked() > 0
     assert rows_of(first) == 3 * WHOLE.length // MINUTE
-    assert {one.slice.month for one in first} == {"2024-01", "2024-02"}
+    assert {one.slice.period for one in first} == {"2024-01", "2024-02"}
     files = {
         path: path.stat()
         for series in many
@@ -129,7 +129,7 @@ def test_a_file_of_garbage_is_quarantined_and_its_month_fetched_again(bench):
     bench.path(series, "2024-02").write_bytes(garbage)
     landed = bench.ingest_all([series], WHOLE)
     bench.assert_equal(series, WHOLE)
-    assert {one.slice.month: one.new for one in landed} == {"2024-01": 0, "2024-02": 30 * 60 + 30}
+    assert {one.slice.period: one.new for one in landed} == {"2024-01": 0, "2024-02": 30 * 60 + 30}
     (moved,) = (
         bench.path(series, "2024-02").parents[4].glob(f"_quarantine/**/series={series.id}/**/*.corrupt")
     )
@@ -321,7 +321,7 @@ def test_before_its_listing_nothing_is_asked(bench):
     landed = bench.ingest_all([series], window("2023-02-01", "2023-03-24"))
     bench.assert_equal(series, window("2023-02-01", "2023-03-24"))
     assert {gap.reason for gap in bench.open_gaps(series)} == {NOT_LISTED}
-    assert {one.slice.month: one.requests for one in landed}["2023-02"] == 0
+    assert {one.slice.period: one.requests for one in landed}["2023-02"] == 0
 
 
 def test_a_series_that_did_not_know_its_listing_learns_that_nothing_was_there(bench):
