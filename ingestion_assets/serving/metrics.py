@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -28,6 +28,7 @@ _ANSWERS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60)
 
 class Metrics:
     def __init__(self, bench: Workbench, dagster: DagsterApi) -> None:
+        disable_created_metrics()  # Prometheus sees by itself when a counter began
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
@@ -74,7 +75,6 @@ class Metrics:
             )
             for family in self.registry.collect()
             for sample in family.samples
-            if not sample.name.endswith("_created")
         ]
 
     def read(self, domain: str, kind: str, source: str, rows: int, seconds: float) -> None:

@@ -79,7 +79,8 @@ class RunCounts:
         for one in run.materialized:
             labels = (one.asset, one.asset.partition("/")[0])
             self._partitions.labels(*labels).inc()
-            self._rows.labels(*labels).inc(_figure(one.figures.get("new_rows")))
+            if "new_rows" in one.figures:
+                self._rows.labels(*labels).inc(_figure(one.figures["new_rows"]))
             if "seconds" in one.figures:
                 self._seconds.labels(*labels).observe(_figure(one.figures["seconds"]))
             if one.asset in fetched:

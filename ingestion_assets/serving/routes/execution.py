@@ -83,6 +83,9 @@ def _new(given: Context, table: Table, names: list[str]) -> list[str]:
 
 def _registered(given: Context, text: str, names: list[str]) -> str:
     name = market_series(text, None, given.settings.exchange_name)
+    elsewhere = [other for other in names if other.partition(".")[2] == name.partition(".")[2]]
+    if name not in names and "." not in text and len(elsewhere) == 1:
+        return elsewhere[0]  # BTC-USD, when the one that is registered is another exchange's
     if name not in names:
         raise HTTPException(
             404,

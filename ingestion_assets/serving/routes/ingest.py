@@ -26,6 +26,7 @@ from ingestion_assets.serving.models import (
 )
 from ingestion_assets.serving.parameters import ExchangeInPath, market_series, timeframe_of
 from ingestion_assets.serving.problems import Problem, Responses, Unprocessable
+from ingestion_assets.sources.errors import NotFound, SourceError
 from ingestion_assets.sources.public_address import NotPublic, check_public
 from ingestion_assets.tables import FEATURES
 
@@ -48,7 +49,12 @@ async def market(given: Given, exchange: ExchangeInPath, wanted: MarketIngest) -
     deadline = given.launcher.deadline()
 
     def launch() -> str:
-        found = ingestion.registered(given.bench, given.dagster, series, now)
+        try:
+            found = ingestion.registered(given.bench, given.dagster, series, now)
+        except SourceError as error:
+            raise HTTPException(
+                404 if isinstance(error, NotFound) else 502, f"ingest_market failed: {error}"
+            ) from None
         stretch = ingestion.Stretch(table, found.id, found.id)
         back = ingestion.minutes_back(window, now)
         return ingestion.launch(given.dagster, stretch, window, back, "api_manual")
