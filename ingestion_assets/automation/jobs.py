@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 
 from ingestion_assets import checks
+from ingestion_assets.checks_leak import LEAK_CHECKS
 from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, STATISTICS
 
 # Tags by which sensors and schedules know their own runs.
 CAUSE = "ingest/cause"
-
 
 # What follows the bars of a timeframe after every change of them, and what after an hour of minutes is over.
 AT_ONCE = {timeframe: (table.path, f"online/{table.name}") for timeframe, table in FEATURES.items()}
@@ -23,8 +23,10 @@ def _assets_only(paths: Iterable[str]) -> dg.AssetSelection:
 
 
 def part(*paths: str) -> dict[str, Any]:
-    """Of a job these assets, and none of the checks that Dagster would add by itself."""
-    return {"asset_selection": [dg.AssetKey(path.split("/")) for path in paths], "asset_check_keys": []}
+    """Of a job these assets with the checks that block what follows, and no others that Dagster would add."""
+    keys = [dg.AssetKey(path.split("/")) for path in paths]
+    blocking = [key for check in LEAK_CHECKS for key in check.check_keys if key.asset_key in keys]
+    return {"asset_selection": keys, "asset_check_keys": blocking}
 
 
 def _checks_only(definitions: list[dg.AssetChecksDefinition]) -> dg.AssetSelection:
@@ -38,8 +40,8 @@ INGEST_JOB = dg.define_asset_job(
 )
 DERIVE_JOB = dg.define_asset_job(
     "derive_market",
-    selection=_assets_only({*HOURLY, *itertools.chain(*AT_ONCE.values())}),
-    description="What is made of candles, for the partitions of the run: aggregates, features, both online.",
+    selection=_assets_only({*HOURLY, *itertools.chain(*AT_ONCE.values())}) | _checks_only(LEAK_CHECKS),
+    description="What is made of candles, for the partitions of the run: aggregates, statistics, features.",
 )
 GAP_SCAN_JOB = dg.define_asset_job(
     "gap_scan",
