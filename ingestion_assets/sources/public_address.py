@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 REDIRECTS = 5
-_NAT64 = IPv6Network("64:ff9b::/96")
 _LONGEST = 2_000
 Resolve = Callable[[str, int], list[str]]
 
@@ -45,8 +44,6 @@ def is_public(address: str) -> bool:
     inner: IPv4Address | IPv6Address | None = None
     if isinstance(ip, IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in _NAT64:
-            inner = IPv4Address(int(ip) & 0xFFFFFFFF)
         if ip.ipv4_mapped:
             return is_public(str(inner))
     if inner is not None and not is_public(str(inner)):
