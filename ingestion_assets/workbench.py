@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, land_computed, unlanded
 from ingestion_assets.ingestion.audit import audit
+from ingestion_assets.ingestion.candles import CandleDesk
 from ingestion_assets.ingestion.progress import Progress
 from ingestion_assets.intervals import TIMEFRAMES, Window, floor, month_window
 from ingestion_assets.registry import Series, Strategy, check_id, parse_id, series_id
@@ -181,9 +182,13 @@ class Workbench:
         self, table: Table, slices: Iterable[Slice], run: str, options: Options | None
     ) -> Generator[Landed]:
         # Made here, by one thread: the landing threads share them.
-        lake, ledger, slots = self.lake, self.ledger, self.settings.http_concurrency
+        lake, ledger, options = self.lake, self.ledger, options or Options()
+
+        def open_desk(source: str) -> CandleDesk:
+            return CandleDesk(table, lake, ledger, self.source(source), options)
+
         landing = partial(self._land, table, run, options)
-        return fetch(table, slices, lake, ledger, self.source, landing, options, slots)
+        return fetch(table, slices, open_desk, landing, self.settings.http_concurrency)
 
     def _land(self, table: Table, run: str, options: Options | None, fetched: Fetched) -> Landed:
         version = self.code_version

@@ -4,7 +4,8 @@ The unit of work is a slice: one month of one series, or a part of it. Slices ar
 side under each venue's budget; what goes wrong with one series is its own affair.
 """
 
-from ingestion_assets.ingestion.fetch import Fetched, fetch
+from ingestion_assets.ingestion.fetch import fetch
+from ingestion_assets.ingestion.fetched import Fetched
 from ingestion_assets.ingestion.land import Landed, land, land_computed, summary, unlanded
 from ingestion_assets.ingestion.plan import Offer, Options, Plan, Slice, offer_of, plan_slice, slices_of
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingestion_assets import __name__ as package
-from ingestion_assets.ingestion.fetch import Fetched
+from ingestion_assets.ingestion.fetched import Fetched
 from ingestion_assets.ingestion.plan import Options, Slice
 from ingestion_assets.intervals import Window, bars, holes, iso, period_window, subtract
 from ingestion_assets.sources.errors import SourceError

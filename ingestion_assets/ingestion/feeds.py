@@ -1,0 +1,182 @@
+"""Fetching by feeds: what a slice lacks is offered to each of its feeds in turn, the archive before the API.
+
+What one feed has not got is left to the next. In the end every moment of the slice has rows, or somebody's
+word that there are none, or a reason why nobody can say: it failed and is still missing, or it is not to
+be had any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from ingestion_assets.ingestion.fetched import Fetched
+from ingestion_assets.ingestion.plan import Offer, Options, Plan, Slice, plan_slice
+from ingestion_assets.intervals import Window, holes, intersect, iso, subtract, union
+from ingestion_assets.registry import Series
+from ingestion_assets.sources.errors import BadRequest, SourceError
+from ingestion_assets.sources.feeds import Absent, Feed, Vendor, feeds_of
+from ingestion_assets.stores.gap_ledger import NO_TRADES, UNRECOVERABLE, GapLedger, Hole
+from ingestion_assets.stores.lake import Lake
+from ingestion_assets.tables import Table
+
+log = logging.getLogger(__name__)
+
+Open = Callable[[type[Vendor]], Vendor]
+
+
+@dataclass
+class _Answers:
+    """What the feeds gave of one slice so far."""
+
+    rows: list[pa.Table] = field(default_factory=list)
+    told: list[tuple[str, Window]] = field(default_factory=list)  # by whom, about what
+    absent: list[Absent] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+    requests: int = 0
+
+    @property
+    def covered(self) -> list[Window]:
+        return union(window for _, window in self.told)
+
+
+class FeedDesk(contextlib.AsyncExitStack):
+    """The open vendors of one source, and how a slice is fetched from them."""
+
+    def __init__(
+        self, table: Table, lake: Lake, ledger: GapLedger, among: Sequence[type[Vendor]], open_vendor: Open
+    ) -> None:
+        super().__init__()
+        self.table, self.lake, self.ledger, self.among = table, lake, ledger, among
+        self._open_vendor = open_vendor
+        self._opened: dict[str, Vendor] = {}
+        self.now: datetime | None = None
+
+    async def vendor(self, kind: type[Vendor]) -> Vendor:
+        if kind.name not in self._opened:
+            self._opened[kind.name] = await self.enter_async_context(self._open_vendor(kind))
+        return self._opened[kind.name]
+
+    async def clock(self, kinds: Iterable[type[Vendor]]) -> datetime:
+        """By the first of the vendors that tells the time; the archive has no clock."""
+        if self.now is None:
+            for kind in sorted(kinds, key=lambda k: k.now is Vendor.now):
+                self.now = await (await self.vendor(kind)).now()
+                break
+        return self.now or datetime.now(UTC)
+
+    async def fetch(self, piece: Slice, options: Options) -> Fetched:
+        started = time.monotonic()
+        feeds = feeds_of(self.table, piece.series, self.among)
+        if not feeds:
+            raise BadRequest(_nobody(self.table, piece.series, self.among))
+        now = await self.clock(kind for kind, _ in feeds)
+        offer = offer_of(feeds, now)
+        plan = plan_slice(self.table, piece, self.lake, self.ledger, offer, now, options)
+        answers = _Answers()
+        for kind, feed in feeds:
+            open_still = subtract(plan.missing, answers.covered)
+            for window in intersect(open_still, [feed.offered(now)]):
+                if not await self._ask(kind, feed, piece.series, window, answers):
+                    break
+        rows = self.table.in_order(pa.concat_tables([self.table.schema.empty_table(), *answers.rows]))
+        found, error = self._verdicts(plan, rows, answers, feeds, now)
+        return Fetched(
+            slice=piece,
+            plan=plan,
+            rows=rows.combine_chunks(),
+            holes=found,
+            error=error,
+            requests=answers.requests,
+            seconds=time.monotonic() - started,
+            now=now,
+            covered=answers.covered,
+        )
+
+    async def _ask(
+        self, kind: type[Vendor], feed: Feed, series: Series, window: Window, answers: _Answers
+    ) -> bool:
+        """Whether the feed can be asked on; what it gave before it failed is kept."""
+        try:
+            vendor = await self.vendor(kind)
+            async for answer in feed.fetch(vendor, series, window):
+                answers.requests += answer.requests
+                if isinstance(answer, Absent):
+                    answers.absent.append(answer)
+                else:
+                    answers.rows.append(answer.rows)
+                    answers.told.append((kind.name, answer.window))
+        except SourceError as error:
+            log.warning("%s of %s from %s: %s", self.table.path, series.id, kind.name, error)
+            answers.errors.append(error)
+            return False
+        return True
+
+    def _verdicts(
+        self,
+        plan: Plan,
+        rows: pa.Table,
+        answers: _Answers,
+        feeds: Sequence[tuple[type[Vendor], Feed]],
+        now: datetime,
+    ) -> tuple[list[Hole], Exception | None]:
+        """Why there is nothing where there is nothing, and the failure of the slice, if that is one."""
+        found = []
+        if self.table.grid:
+            times = self.table.times(rows)
+            for name, window in answers.told:
+                lacking = [h for h in holes(times, window, self.table.grain) if h.start < h.end]
+                found += [Hole(h, NO_TRADES, f"{name} has no row there") for h in lacking]
+        failed = answers.errors[0] if answers.errors else None
+        lost = subtract(plan.missing, answers.covered)
+        for one in answers.absent:
+            if one.error is not None and failed is None and intersect(lost, [one.window]):
+                failed = one.error
+        if failed is None:
+            found += [Hole(w, UNRECOVERABLE, self._evidence(w, answers, feeds, now)) for w in lost]
+        return found, failed
+
+    def _evidence(
+        self,
+        window: Window,
+        answers: _Answers,
+        feeds: Sequence[tuple[type[Vendor], Feed]],
+        now: datetime,
+    ) -> str:
+        said = list(dict.fromkeys(a.evidence for a in answers.absent if intersect([a.window], [window])))
+        said = said[:2] + ([f"and {len(said) - 2} more"] if len(said) > 2 else [])
+        said += [
+            f"{kind.name} serves nothing before {iso(feed.offered(now).start)}"
+            for kind, feed in feeds
+            if feed.horizon is not None and window.start < feed.offered(now).start
+        ]
+        return "; ".join(said) or "no vendor has it"
+
+
+def offer_of(feeds: Sequence[tuple[type[Vendor], Feed]], now: datetime) -> Offer:
+    """What all feeds together have at this moment."""
+    windows = [feed.offered(now) for _, feed in feeds]
+    limited = all(feed.horizon is not None for _, feed in feeds)
+    return Offer(
+        name=feeds[0][0].serves,
+        until=max(w.end for w in windows),
+        since=min(w.start for w in windows) if limited else None,
+        page_rows=max(feed.page_rows for _, feed in feeds),
+    )
+
+
+def _nobody(table: Table, series: Series, among: Sequence[type[Vendor]]) -> str:
+    able = sorted({f.phase for k in among if k.serves == series.source for f in k.feeds if f.table is table})
+    phases = ", ".join(sorted(series.strategy.phases))
+    if not able:
+        return f"nobody gives {table.path} of {series.source}"
+    return (
+        f"series {series.id!r} has the strategy {series.strategy.value} ({phases}), "
+        f"and {table.path} is given by {', '.join(able)} only: register it with another strategy"
+    )
