@@ -96,12 +96,19 @@ class AlertLog:
         for key, row in known.items():
             if key in current or not row["firing"] or not watched(key):
                 continue
-            text = f"over: {row['message']}"
-            notice = Notice("recovered", key, row["severity"], text, row["context"], row["since"], now)
-            if row["told"]:
-                over.append(notice)
-            else:
-                self._drop(key)  # nobody was told that it began: there is nothing to take back
+            told = row["told"]
+            text = "over" if told else f"over, and could not be told when it began ({row['since']:%H:%M} UTC)"
+            over.append(
+                Notice(
+                    "recovered",
+                    key,
+                    row["severity"],
+                    f"{text}: {row['message']}",
+                    row["context"],
+                    row["since"],
+                    now,
+                )
+            )
         for notices, firing in ((begun, True), (over, False)):
             for batch in [notices] if len(notices) > DIGEST_ABOVE else [[n] for n in notices]:
                 tell(batch[0] if len(batch) == 1 else digest(batch))
@@ -112,7 +119,7 @@ class AlertLog:
     def _keep(self, notice: Notice, *, firing: bool, told: bool) -> None:
         values = {
             "severity": notice.severity,
-            "message": notice.message.removeprefix("over: "),
+            "message": notice.message,
             "context": dict(notice.context),
             "firing": firing,
             "told": told,
@@ -123,10 +130,6 @@ class AlertLog:
             changed = db.execute(ALERTS.update().where(ALERTS.c.key == notice.key).values(**values))
             if changed.rowcount == 0:
                 db.execute(ALERTS.insert().values(key=notice.key, **values))
-
-    def _drop(self, key: str) -> None:
-        with self.catalog.begin() as db:
-            db.execute(ALERTS.delete().where(ALERTS.c.key == key))
 
 
 def digest(notices: list[Notice]) -> Notice:

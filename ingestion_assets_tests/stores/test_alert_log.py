@@ -165,14 +165,16 @@ class TestWhenNobodyHears:
         log.see(2, *three)
         assert sorted(ear.events) == [("firing", f"fresh:{n}") for n in range(3)]
 
-    def test_what_ended_before_anybody_heard_of_it_is_not_taken_back(self, log, ear):
-        ear.deaf = 1
-        with pytest.raises(Deaf):
-            log.see(0, DOWN)
-        log.see(1)
-        assert ear.heard == []
-        log.see(2, DOWN)
-        assert ear.events == [("firing", DOWN.key)], "no cool-down follows what was never told"
+    def test_what_ended_before_anybody_heard_of_it_is_one_message_when_somebody_does(self, log, ear):
+        ear.deaf = 2
+        for minute in range(2):
+            with pytest.raises(Deaf):
+                log.see(minute, DOWN)
+        log.see(2)
+        log.see(3)
+        assert ear.events == [("recovered", DOWN.key)]
+        assert (ear.heard[0].since, ear.heard[0].at) == (at(0), at(2))
+        assert "could not be told when it began" in ear.heard[0].message
 
 
 def test_two_processes_share_what_was_told(catalog, ear):
