@@ -173,7 +173,7 @@ def _as_if(table: Table, lake: Lake, series: str, month: str, rows: pa.Table, co
     if corrupt:
         return Merge(rows.num_rows, rows.num_rows, 0, 0, None, None, lake.url(table, series, month), 0)
     held = _held(table, lake, series, month)
-    new = int((~np.isin(table.keys(rows), lake.times(table, series, month))).sum())
+    new = int((~np.isin(table.keys(rows), lake.keys(table, series, month))).sum())
     return Merge(held.rows + new, new, 0, 0, held.first, held.last, held.path, held.size)
 
 

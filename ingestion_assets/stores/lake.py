@@ -1,12 +1,15 @@
-"""The Parquet lake: one deterministic file per table, series and month, readable by anything.
+"""The Parquet lake: one deterministic file per table, series and month or day, readable by anything.
 
     <lake>/<domain>/<table>/series=<id>/month=2024-08/part-0.parquet      sorted by time, key unique
+    <lake>/<domain>/<table>/series=<id>/day=2024-08-01/part-0.parquet     of tables that are cut by days
     <lake>/_revisions/…      rows that a later answer replaced by other values
     <lake>/_quarantine/…     rows that broke a promise, with the reason; files that could not be read
 
 Writing is merging: union by key, newer wins, never fewer rows than before unless a window is replaced
 on purpose. Rows whose values are the same as those held keep their source and known_at, so landing the
 same answer twice changes nothing, not even the file.
+
+Of a grid, what is held is what has rows. Of events, each file notes for which time all of them are held.
 """
 
 from __future__ import annotations
@@ -27,15 +30,16 @@ from ingestion_assets.intervals import (
     holes_between,
     micros,
     moment_of,
-    month_window,
-    months,
+    period_window,
+    periods,
+    union,
 )
 from ingestion_assets.stores.merging import merged_rows
 from ingestion_assets.stores.objects import Objects, StoreError, open_objects
 from ingestion_assets.tables import Table
 
 _META = b"ingestion_assets."
-_HOLES = "holes"  # begin,end,begin,end… in microseconds
+_HOLES, _COVERED = "holes", "covered"  # begin,end,begin,end… in microseconds
 _MOST_HOLES_NOTED = 2_000  # a footer is read whole
 _FRAME = 12  # a Parquet file's magic number at both ends, and the length of its footer
 # What pyarrow raises for bytes that are no Parquet, or that a failing store gave.
@@ -94,52 +98,57 @@ class Lake:
         return (own, table.name) if own is not None else (self.objects, table.path)
 
     def path(self, table: Table, series: str, month: str) -> str:
-        return f"{self.home(table)[1]}/series={series}/month={month}/part-0.parquet"
+        return f"{self._folder(table, series, month)}/part-0.parquet"
+
+    def _folder(self, table: Table, series: str, month: str) -> str:
+        return f"{self.home(table)[1]}/series={series}/{table.cut}={month}"
 
     def url(self, table: Table, series: str | None = None, month: str | None = None) -> str:
         """A place or a pattern for readers: everything, one series, or one month."""
         objects, folder = self.home(table)
         if series is not None and month is not None:
             return objects.url(self.path(table, series, month))
-        return objects.url(f"{folder}/series={series or '*'}/month={month or '*'}/*.parquet")
+        return objects.url(f"{folder}/series={series or '*'}/{table.cut}={month or '*'}/*.parquet")
 
     def query(self, table: Table, series: str, month: str) -> str:
         """What to paste into DuckDB to look at a month."""
-        return f"select * from '{self.url(table, series, month)}' order by time desc limit 10"  # noqa: S608 our own path
+        place = self.url(table, series, month)
+        return f"select * from '{place}' order by {table.clock} desc limit 10"  # noqa: S608 our own path
 
     # Reading
 
     def months(self, table: Table, series: str) -> list[str]:
-        """The months that have a file, oldest first."""
+        """The months, or days, that have a file, oldest first."""
         objects, folder = self.home(table)
         below = objects.list(f"{folder}/series={series}", "/part-0.parquet")
-        return [path.split("/month=")[1].split("/")[0] for path in below]
+        return [path.split(f"/{table.cut}=")[1].split("/")[0] for path in below]
 
     def inventory(self, table: Table) -> dict[str, list[str]]:
-        """Every series' months, from one listing."""
+        """Every series' months, or days, from one listing."""
         objects, folder = self.home(table)
         held: dict[str, list[str]] = {}
         for path in objects.list(folder, "/part-0.parquet"):
             series, month = path.split("/series=")[1].split("/")[:2]
-            held.setdefault(series, []).append(month.removeprefix("month="))
+            held.setdefault(series, []).append(month.removeprefix(f"{table.cut}="))
         return held
 
     def footer(self, table: Table, series: str, month: str) -> Footer | None:
         file = self._open(table, series, month)
         return None if file is None else _footer(file, table)
 
-    def times(self, table: Table, series: str, month: str) -> np.ndarray:
-        """The key column of one month as int64 microseconds; nothing else is read."""
+    def keys(self, table: Table, series: str, month: str) -> np.ndarray:
+        """The keys of one month; nothing else is read."""
         file = self._open(table, series, month)
         if file is None:
-            return np.empty(0, np.int64)
-        return table.keys(self._rows(file, table, series, month, [table.key]))
+            return table.keys(table.empty())
+        return table.keys(self._rows(file, table, series, month, list(table.key_columns)))
 
     def holes(self, table: Table, series: str, window: Window) -> list[Window]:
-        """The stretches of the window where bars should be and are not; mostly told by the footers alone."""
+        """The stretches of the window that lack something: of a grid, where rows should be and are not, of
+        events, of which not everything was fetched. Mostly told by the footers alone."""
         found: list[Window] = []
-        for month in months(window):
-            whole = month_window(month)
+        for month in periods(window, table.cut):
+            whole = period_window(month)
             part = Window(max(whole.start, window.start), min(whole.end, window.end))
             file = self._open(table, series, month)
             if file is None:
@@ -147,8 +156,8 @@ class Lake:
                 continue
             stretches = _stretches(file.metadata, table)
             if stretches is None:
-                rows = self._rows(file, table, series, month, [table.key])
-                stretches = edges(table.keys(rows), table.grain)
+                rows = self._rows(file, table, series, month, [table.clock])
+                stretches = edges(table.times(rows), table.grain)
             found += holes_between(stretches, part, table.grain)
         return _joined(found)
 
@@ -158,15 +167,14 @@ class Lake:
         """The rows of a window, oldest first."""
         names = list(columns) if columns is not None else table.schema.names
         parts = [table.empty().select(names)]
-        for month in months(window):
+        for month in periods(window, table.cut):
             file = self._open(table, series, month)
             if file is None:
                 continue
-            wanted = list(dict.fromkeys([table.key, *names]))
+            wanted = list(dict.fromkeys([table.clock, *names]))
             held = [name for name in wanted if name in file.schema_arrow.names]
             rows = self._rows(file, table, series, month, held)
-            keys = table.keys(rows)
-            first, end = np.searchsorted(keys, [micros(window.start), micros(window.end)])
+            first, end = np.searchsorted(table.times(rows), [micros(window.start), micros(window.end)])
             parts.append(_select(rows.slice(first, end - first), table, names))
         return pa.concat_tables(parts)
 
@@ -186,9 +194,19 @@ class Lake:
                 return footer.first
         return None
 
+    def reached(self, table: Table, series: str) -> datetime | None:
+        """Until when everything is known as far as the newest file tells: a grid's last row, or its note."""
+        for month in reversed(self.months(table, series)):
+            file = self._open(table, series, month)
+            stretches = _stretches(file.metadata, table) if file is not None and not table.grid else None
+            if stretches:
+                return moment_of(stretches[-1])
+        last = self.last_time(table, series) if table.grid else None
+        return None if last is None else last + table.grain
+
     def examine(self, table: Table, series: str, month: str) -> tuple[pa.Table, pa.Table]:
         """A month's rows that keep the table's promises, and those that do not."""
-        return table.examine(self.read(table, series, month_window(month)))
+        return table.examine(self.read(table, series, period_window(month)))
 
     # Writing
 
@@ -201,9 +219,13 @@ class Lake:
         *,
         notes: Mapping[str, str],
         replace: Iterable[Window] = (),
+        covered: Iterable[Window] = (),
         known_now: datetime | None = None,
     ) -> Merge:
-        """Land rows of one month; in the `replace` windows held rows that are not given again go away."""
+        """Land rows of one month or day; in the `replace` windows held rows that are not given again go away.
+
+        Of events, nothing is missing any more of what is `covered`.
+        """
         objects, path = self.home(table)[0], self.path(table, series, month)
         rows = table.conform(rows)
         self._check_given(table, series, month, rows)
@@ -211,28 +233,32 @@ class Lake:
 
         def change(content: bytes | None) -> bytes | None:
             held = None if content is None else _decode(content, objects.url(path), table)
+            before = [] if content is None or table.grid else _noted_cover(content, objects.url(path), table)
+            after = _edges_of([*before, *covered]) if not table.grid else None
             merged, superseded, counts = merged_rows(
                 table, held, rows, list(replace), known_now or datetime.now(UTC)
             )
             outcome.update(counts, merged=merged, size=len(content or b""))
-            if counts["new"] == counts["changed"] == counts["dropped"] == 0:
+            if counts["new"] == counts["changed"] == counts["dropped"] == 0 and (
+                after is None or after == _edges_of(before)
+            ):
                 return None
             if superseded.num_rows:
                 # Before they lose their place, so that being killed in between loses nothing.
                 self._keep_aside("_revisions", table, series, month, superseded, notes)
-            encoded = encode(table, merged, {**notes, **_noted_holes(table, merged)})
+            encoded = encode(table, merged, {**notes, **_noted_stretches(table, merged, after)})
             outcome["size"] = len(encoded)
             return encoded
 
         objects.update(path, change)
-        keys = table.keys(outcome["merged"])
+        times = table.times(outcome["merged"])
         return Merge(
-            rows=len(keys),
+            rows=len(times),
             new=outcome["new"],
             changed=outcome["changed"],
             dropped=outcome["dropped"],
-            first=moment_of(keys[0]) if len(keys) else None,
-            last=moment_of(keys[-1]) if len(keys) else None,
+            first=moment_of(times[0]) if len(times) else None,
+            last=moment_of(times[-1]) if len(times) else None,
             path=objects.url(path),
             size=outcome["size"],
             touched_from=moment_of(outcome["touched"]) if outcome["touched"] is not None else None,
@@ -258,7 +284,7 @@ class Lake:
                 return encode(table, table.empty(), {})
             return None
 
-        target = f"_quarantine/{table.path}/series={series}/month={month}/"
+        target = f"_quarantine/{table.path}/series={series}/{table.cut}={month}/"
         objects.update(path, change)
         return objects.url(target)
 
@@ -266,7 +292,7 @@ class Lake:
         """The superseded or quarantined rows of a month, or None."""
         objects = self.home(table)[0]
         parts = []
-        for path in objects.list(f"{kind}/{table.path}/series={series}/month={month}", ".parquet"):
+        for path in objects.list(f"{kind}/{table.path}/series={series}/{table.cut}={month}", ".parquet"):
             content = objects.read(path)
             if content is not None:
                 parts.append(pq.read_table(pa.BufferReader(content)))
@@ -277,7 +303,7 @@ class Lake:
     ) -> str:
         objects = self.home(table)[0]
         content = encode(table, rows, notes)
-        path = f"{kind}/{table.path}/series={series}/month={month}/{_name_of(content)}.parquet"
+        path = f"{kind}/{table.path}/series={series}/{table.cut}={month}/{_name_of(content)}.parquet"
         objects.write(path, content)
         return objects.url(path)
 
@@ -309,24 +335,26 @@ class Lake:
             return _decode(content, objects.url(path), table).select(columns)
 
     def _check_given(self, table: Table, series: str, month: str, rows: pa.Table) -> None:
-        keys = table.keys(rows)
-        if len(keys) > 1 and (np.diff(keys) <= 0).any():
+        keys, times = table.keys(rows), table.times(rows)
+        repeated = not (keys[1:] > keys[:-1]).all() and len(np.unique(keys)) < len(keys)
+        if repeated or table.in_order(rows) is not rows:
             raise ValueError(
                 f"{table.path}: rows to merge must be in rising order of {table.key} without repeats"
             )
-        whole = month_window(month)
-        if len(keys) and not micros(whole.start) <= keys[0] <= keys[-1] < micros(whole.end):
+        whole = period_window(month)
+        if len(times) and not micros(whole.start) <= times[0] <= times[-1] < micros(whole.end):
             raise ValueError(
-                f"{table.path}: rows of {series} from {moment_of(keys[0])} to {moment_of(keys[-1])} "
-                f"do not all belong to the month {month}"
+                f"{table.path}: rows of {series} from {moment_of(times[0])} to {moment_of(times[-1])} "
+                f"do not all belong to the {table.cut} {month}"
             )
 
 
 def _parquet(source: Any, table: Table, fs: Any = None) -> pq.ParquetFile:
     file = pq.ParquetFile(source, filesystem=fs, page_checksum_verification=True)
-    key, held = table.schema.field(table.key), file.schema_arrow
-    if key.name not in held.names or held.field(key.name).type != key.type:
-        raise pa.ArrowInvalid(f"it has no column {key.name} of type {key.type}")
+    held = file.schema_arrow
+    for key in (table.schema.field(name) for name in dict.fromkeys((table.key, table.clock))):
+        if key.name not in held.names or held.field(key.name).type != key.type:
+            raise pa.ArrowInvalid(f"it has no column {key.name} of type {key.type}")
     return file
 
 
@@ -374,10 +402,21 @@ def encode(table: Table, rows: pa.Table, notes: Mapping[str, str]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _noted_holes(table: Table, rows: pa.Table) -> dict[str, str]:
-    """Where the holes between the rows begin and end, for a reader who wants to know nothing else."""
-    inner = edges(table.times(rows), table.grain)[1:-1] if table.grid else []
+def _noted_stretches(table: Table, rows: pa.Table, covered: list[int] | None) -> dict[str, str]:
+    """Where the holes between the rows begin and end, or what is covered, for a reader of the footer."""
+    if covered is not None:
+        return {_COVERED: ",".join(map(str, covered))}
+    inner = edges(table.times(rows), table.grain)[1:-1]
     return {_HOLES: ",".join(map(str, inner))} if 0 < len(inner) <= 2 * _MOST_HOLES_NOTED else {}
+
+
+def _noted_cover(content: bytes, place: str, table: Table) -> list[Window]:
+    stretches = _stretches(_from_bytes(content, place, table).metadata, table) or []
+    return [Window(moment_of(a), moment_of(b)) for a, b in zip(stretches[::2], stretches[1::2], strict=True)]
+
+
+def _edges_of(windows: Iterable[Window]) -> list[int]:
+    return [micros(edge) for window in union(windows) for edge in window]
 
 
 def _stretches(metadata: pq.FileMetaData, table: Table) -> list[int] | None:
@@ -386,18 +425,25 @@ def _stretches(metadata: pq.FileMetaData, table: Table) -> list[int] | None:
     It is believed when that many rows just fill those stretches, for keys are unique. Somebody else's
     file, without the note, tells as much when it has no hole.
     """
+    if not table.grid:
+        return _noted(metadata, _COVERED)
     ends, step = _ends(metadata, table), table.grain // timedelta(microseconds=1)
     if ends is None:
         return None
-    noted = (metadata.metadata or {}).get(_META + _HOLES.encode(), b"")
-    stretches = [ends[0], *(int(edge) for edge in noted.split(b",") if edge), ends[1] + step]
+    stretches = [ends[0], *_noted(metadata, _HOLES), ends[1] + step]
     filled = sum(stretches[1::2]) - sum(stretches[::2])
     return stretches if filled == metadata.num_rows * step else None
 
 
+def _noted(metadata: pq.FileMetaData, name: str) -> list[int]:
+    return [
+        int(edge) for edge in (metadata.metadata or {}).get(_META + name.encode(), b"").split(b",") if edge
+    ]
+
+
 def _ends(metadata: pq.FileMetaData, table: Table) -> tuple[int, int] | None:
-    """The lowest and the highest key as microseconds, by the statistics of the row groups."""
-    index = metadata.schema.names.index(table.key)
+    """The lowest and the highest time as microseconds, by the statistics of the row groups."""
+    index = metadata.schema.names.index(table.clock)
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     known = [s for group in groups if (s := group.column(index).statistics) and s.has_min_max]
     return (min(s.min_raw for s in known), max(s.max_raw for s in known)) if known else None

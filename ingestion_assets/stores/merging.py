@@ -1,4 +1,4 @@
-"""Rows of one month that are held and rows that are given, as one: the rule by which the lake is written.
+"""Rows of a month or day that are held and rows that are given, as one: how the lake is written.
 
 Union by key, newer wins. A row whose values are the same as those held keeps its source and known_at; one
 that replaces other values could be known only from now on. Pure: nothing is read or written here.
@@ -10,6 +10,7 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestion_assets.intervals import Window, micros
 from ingestion_assets.tables import Table
@@ -19,45 +20,65 @@ def merged_rows(
     table: Table, held: pa.Table | None, given: pa.Table, replace: list[Window], now: datetime
 ) -> tuple[pa.Table, pa.Table, dict[str, int | None]]:
     """Held and given rows as one, the held rows that lost their place, and counts of what was done."""
-    given_keys = table.keys(given)
-    appended = {"new": given.num_rows, "changed": 0, "dropped": 0, "touched": _first(given_keys)}
+    given_times = table.times(given)
+    appended = {"new": given.num_rows, "changed": 0, "dropped": 0, "touched": _first(given_times)}
     if held is None or held.num_rows == 0:
         return given, given.slice(0, 0), appended
-    held_keys = table.keys(held)
-    if len(given_keys) and given_keys[0] > held_keys[-1] and not replace:
+    given_keys, held_keys, held_times = table.keys(given), table.keys(held), table.times(held)
+    rising = table.key == table.clock
+    if rising and len(given_keys) and given_keys[0] > held_keys[-1] and not replace:
         return pa.concat_tables([held, given]), held.slice(0, 0), appended
 
-    place = np.searchsorted(held_keys, given_keys)
-    known = (place < len(held_keys)) & (held_keys[np.minimum(place, len(held_keys) - 1)] == given_keys)
+    place, known = _places(held_keys, given_keys)
+    given = _completed(table, held, given, place, known)
     same = np.zeros(len(given_keys), dtype=bool)
     same[known] = _equal(table, held.take(pa.array(place[known])), given.filter(pa.array(known)))
     changed = known & ~same
 
     gone = np.zeros(len(held_keys), dtype=bool)
     for window in replace:
-        gone[
-            np.searchsorted(held_keys, micros(window.start)) : np.searchsorted(held_keys, micros(window.end))
-        ] = True
+        first, end = np.searchsorted(held_times, [micros(window.start), micros(window.end)])
+        gone[first:end] = True
     gone[place[known]] = False
     lost = gone.copy()
     lost[place[changed]] = True
 
     revised = _known_at(given.filter(pa.array(changed)), now)
     pieces = [held.filter(pa.array(~lost)), given.filter(pa.array(~known)), revised]
-    merged = pa.concat_tables(pieces)
-    order = np.argsort(table.keys(merged), kind="stable")
-    merged = merged.take(pa.array(order))
     counts = {
         "new": int((~known).sum()),
         "changed": int(changed.sum()),
         "dropped": int(gone.sum()),
-        "touched": _first(np.concatenate([given_keys[~same], held_keys[gone]])),
+        "touched": _first(np.concatenate([given_times[~same], held_times[gone]])),
     }
-    return merged, held.filter(pa.array(lost)), counts
+    return table.in_order(pa.concat_tables(pieces)), held.filter(pa.array(lost)), counts
 
 
-def _first(keys: np.ndarray) -> int | None:
-    return int(keys.min()) if len(keys) else None
+def _places(held: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where among the held keys each given one is, and whether it is there at all."""
+    order = None if (held[1:] > held[:-1]).all() else np.argsort(held, kind="stable")
+    rising = held if order is None else held[order]
+    place = np.searchsorted(rising, given)
+    inside = np.minimum(place, len(held) - 1)
+    known = (place < len(held)) & (rising[inside] == given)
+    return (place if order is None else order[inside]), known
+
+
+def _completed(
+    table: Table, held: pa.Table, given: pa.Table, place: np.ndarray, known: np.ndarray
+) -> pa.Table:
+    """A null says nothing, so it does not take the place of a value that another feed gave."""
+    for number, column in enumerate(table.columns):
+        lacking = given.column(number).null_count
+        if column.required or not lacking or held.column(number).null_count == held.num_rows:
+            continue
+        there = held.column(number).take(pa.array(place, mask=~known))
+        given = given.set_column(number, given.schema.field(number), pc.coalesce(given.column(number), there))
+    return given
+
+
+def _first(times: np.ndarray) -> int | None:
+    return int(times.min()) if len(times) else None
 
 
 def _equal(table: Table, held: pa.Table, given: pa.Table) -> np.ndarray:

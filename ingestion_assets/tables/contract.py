@@ -92,6 +92,10 @@ class Table:
             c.name for c in self.columns if c.name not in (self.key, self.among, "source", "known_at")
         )
 
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        return (self.key,) if self.among is None else (self.key, self.among)
+
     def keys(self, rows: pa.Table) -> np.ndarray:
         """The key column: int64 for whole numbers and times (microseconds), text for text."""
         column = rows.column(self.key)

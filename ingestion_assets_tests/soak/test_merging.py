@@ -40,7 +40,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 def minutes_held(lake: Lake) -> list[int]:
     first = month_window(MONTH).start.timestamp()
-    return [int(t / 60e6 - first / 60) for t in lake.times(TABLE, merging.SERIES, MONTH).tolist()]
+    return [int(t / 60e6 - first / 60) for t in lake.keys(TABLE, merging.SERIES, MONTH).tolist()]
 
 
 def assert_only_whole_files(place: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ def test_reading_gives_the_rows_of_a_window_across_months(lake: Lake) -> None:
     assert lake.read(TABLE, "kraken.BTC-USD", span(0, 9)).num_rows == 0
     assert lake.last_time(TABLE, SERIES) == at(AROUND_EDGE + 4)
     assert lake.first_time(TABLE, SERIES) == at(AROUND_EDGE - 5)
-    assert lake.times(TABLE, SERIES, "2024-04").tolist() == [micros(at(AROUND_EDGE + n)) for n in range(5)]
+    assert lake.keys(TABLE, SERIES, "2024-04").tolist() == [micros(at(AROUND_EDGE + n)) for n in range(5)]
 
 
 def test_rows_of_an_older_schema_are_read_in_todays_columns_and_merged(lake: Lake) -> None:
