@@ -87,6 +87,7 @@ class HttpClient:
     timeout: float = 30.0
     attempts: int = 5
     concurrency: int = 8
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # of every request: where keys go
     requests: int = 0
     _dated: tuple[str, float] = field(default=("", 0.0), repr=False)
     _session: aiohttp.ClientSession | None = field(default=None, repr=False)
@@ -97,7 +98,7 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency),
             timeout=aiohttp.ClientTimeout(total=self.timeout),
-            headers={"User-Agent": "ingestion_assets"},
+            headers={"User-Agent": "ingestion_assets", **self.headers},
         )
         return self
 
