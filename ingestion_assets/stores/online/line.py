@@ -55,6 +55,15 @@ class Line:
             answer = self._reader.gets()
         return answer
 
+    def replies(self, count: int) -> list[Any]:
+        """So many answers, errors among them as they are."""
+        answers: list[Any] = []
+        gets, more = self._reader.gets, _NOTHING_YET
+        while len(answers) < count:
+            answer = gets()
+            answers.append(self.reply() if answer is more else answer)
+        return answers
+
     def ask(self, data: bytes) -> Any:
         """One command, one answer; an error as answer is raised."""
         self._sock.sendall(data)

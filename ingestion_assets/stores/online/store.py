@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingestion_assets.stores.online.errors import OnlineError
-from ingestion_assets.stores.online.keys import ROOT, Place, grain_of
+from ingestion_assets.stores.online.keys import ROOT, Place, grain_of, placed
 from ingestion_assets.stores.online.line import Line, Lines, command, packed
 from ingestion_assets.stores.online.sweeping import Audit, Swept, audit, remove, sweep
 from ingestion_assets.stores.online.values import Rows, decode, decode_all
@@ -90,7 +90,7 @@ class OnlineStore:
         grain: int | None = None,
     ) -> Written:
         """Write rows (`times` in epoch seconds, rising or not) and say what became of each."""
-        place, life = Place(domain, name, qualifier), self.life(domain, qualifier, grain)
+        place, life = placed(domain, name, qualifier), self.life(domain, qualifier, grain)
         given = Rows(rows)
         moments = _seconds(times)
         if len(moments) != given.count:
@@ -114,7 +114,7 @@ class OnlineStore:
 
         doing = f"writing {len(moments)} rows of {place}"
         try:
-            kept = self.lines.run(doing, lambda line: land(line, batches(), place, life, now))
+            kept = self.lines.run(doing, lambda line: land(line, batches(), place, now))
         except Contended as error:
             raise OnlineError(
                 self.server, doing, str(error), "Let one run at a time write a series"
@@ -135,11 +135,13 @@ class OnlineStore:
 
     def points_raw(self, domain: str, name: str, qualifier: str, times: Sequence[int]) -> list[bytes | None]:
         """The same as the JSON that Redis holds, for who hands it on without looking into it."""
-        place = Place(domain, name, qualifier)
-        if len(times) == 1:
-            key = place.key(times[0])
-            return [self.lines.run(f"reading {place}", lambda line: line.ask(command(b"GET", key)))]
-        return self.lines.run(f"reading {place}", lambda line: _mget(line, place, times))
+        place = placed(domain, name, qualifier)
+        texts = [b"%d" % moment for moment in times]
+        if len(texts) == 1:
+            length = len(place.packed_prefix) + len(texts[0])
+            get = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b%b\r\n" % (length, place.packed_prefix, texts[0])
+            return [self.lines.run(place.reading, lambda line: line.ask(get))]
+        return self.lines.run(place.reading, lambda line: _mget(line, place, texts))
 
     def range(
         self,
@@ -169,9 +171,9 @@ class OnlineStore:
         """The same as the JSON that Redis holds, for who hands it on without looking into it."""
         if limit < 1:
             raise ValueError(f"limit {limit}: at least 1")
-        place = Place(domain, name, qualifier)
+        place = placed(domain, name, qualifier)
         return self.lines.run(
-            f"reading {place}", lambda line: _range(line, place, int(start), int(end), limit, newest)
+            place.reading, lambda line: _range(line, place, int(start), int(end), limit, newest)
         )
 
     def latest(self, domain: str, name: str, qualifier: str) -> tuple[int, dict[str, Any]] | None:
@@ -212,12 +214,17 @@ def _seconds(times: Sequence[int] | np.ndarray) -> np.ndarray:
     return moments
 
 
-def _mget(line: Line, place: Place, times: Sequence[int]) -> list[bytes | None]:
+def _mget(line: Line, place: Place, texts: Sequence[bytes]) -> list[bytes | None]:
+    """The values at these times, which are given as Redis's keys write them."""
     values: list[bytes | None] = []
-    prefix = place.prefix.encode()
-    for first in range(0, len(times), MOST_AT_ONCE):
-        keys = [packed(b"%b%d" % (prefix, t)) for t in times[first : first + MOST_AT_ONCE]]
-        values += line.ask(b"*%d\r\n$4\r\nMGET\r\n%b" % (len(keys) + 1, b"".join(keys)))
+    for first in range(0, len(texts), MOST_AT_ONCE):
+        part = texts[first : first + MOST_AT_ONCE]
+        if len(set(map(len, part))) == 1:
+            each = b"\r\n$%d\r\n%b" % (len(place.packed_prefix) + len(part[0]), place.packed_prefix)
+            keys = each + each.join(part) + b"\r\n"
+        else:
+            keys = b"\r\n" + b"".join([packed(place.packed_prefix + text) for text in part])
+        values += line.ask(b"*%d\r\n$4\r\nMGET%b" % (len(part) + 1, keys))
     return values
 
 
@@ -233,10 +240,10 @@ def _range(
         members = line.ask(command(verb, place.index, *edges, b"LIMIT", 0, wanted))
         if not members:
             break
-        times = [int(member) for member in members]
-        values = _mget(line, place, times)
-        found += [(t, v) for t, v in zip(times, values, strict=True) if v is not None]
+        values = _mget(line, place, members)
+        found += [(int(t), v) for t, v in zip(members, values, strict=True) if v is not None]
         if len(members) < wanted:
             break
-        start, end = (start, times[-1] - 1) if newest else (times[-1] + 1, end)
+        last = int(members[-1])
+        start, end = (start, last - 1) if newest else (last + 1, end)
     return found[::-1] if newest else found

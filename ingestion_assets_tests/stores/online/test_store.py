@@ -136,24 +136,48 @@ def test_what_was_known_later_stays_row_by_row(store):
     assert held == ["third", "first", "third", "first"], "as old as what is held counts as newer"
 
 
-def test_a_writer_who_comes_in_between_is_seen(store, redis_url):
-    """The rival writes after the first look and before EXEC, each time another batch is asked for."""
-    times, place, life = minutes(40), Place(*BTC), TTL + 60
+@pytest.mark.parametrize("before", [False, True])
+def test_a_writer_who_comes_in_between_is_seen(store, redis_url, before):
+    """The rival writes when a batch has seen what Redis holds and is about to be sent."""
+    times, place = minutes(40), Place(*BTC)
     rival = OnlineStore(redis_url, ttl=lambda domain: TTL)
     mine = Rows(rows(times, who=["mine"] * 40))
+    if before:
+        store.write(*BTC, times, rows(times, who=["older"] * 40, known_after=1))
 
-    def batches():
-        for start in range(0, 40, 10):
-            if start:
-                newer = times[start - 10 : start]
-                rival.write(*BTC, newer[:5], rows(newer[:5], known_after=500, who=["rival"] * 5))
-            end = start + 10
-            yield Batch(place, times[start:end].tolist(), mine, start, end, life)
+    class Overtaken(Batch):
+        overtaken = False
 
-    kept = store.lines.run("racing", lambda line: land(line, batches(), place, life, int(time.time())))
-    held = [row["who"] for _, row in store.range(*BTC, 0, int(time.time()))]
-    assert held == (["rival"] * 5 + ["mine"] * 5) * 3 + ["mine"] * 10
-    assert kept == 15
+        def transaction(self, *seen):
+            packed = super().transaction(*seen)
+            if not self.overtaken:
+                self.overtaken = True
+                theirs = np.array(self.times[:5])
+                rival.write(*BTC, theirs, rows(theirs, known_after=500, who=["rival"] * 5))
+            return packed
+
+    batches = (
+        Overtaken(place, times[n : n + 10].tolist(), mine, n, n + 10, TTL + 60) for n in (0, 10, 20, 30)
+    )
+    kept = store.lines.run("racing", lambda line: land(line, batches, place, int(time.time())))
+    assert [row["who"] for _, row in store.range(*BTC, 0, int(time.time()))] == (
+        ["rival"] * 5 + ["mine"] * 5
+    ) * 4
+    assert kept == 20
+
+
+@pytest.mark.parametrize("lost", ["evicted", "some entries"])
+def test_what_was_known_later_stays_even_when_the_index_was_lost(store, client, lost):
+    times = minutes(6)
+    store.write(*BTC, times[:4], rows(times[:4], known_after=500, who=["newer"] * 4))
+    if lost == "evicted":
+        client.delete(Place(*BTC).index)
+    else:
+        client.zrem(Place(*BTC).index, int(times[1]), int(times[2]))
+    assert store.put(*BTC, times, rows(times, who=["older"] * 6)) == Written(rows=2, newer=4, expired=0)
+    held = [row["who"] for _, row in store.range(*BTC, 0, int(times[-1]))]
+    assert held == ["newer"] * 4 + ["older"] * 2, "and the index has them again"
+    assert [row["who"] for row in store.points(*BTC, times.tolist())] == ["newer"] * 4 + ["older"] * 2
 
 
 def test_a_row_of_another_program_gives_way(store, client):
