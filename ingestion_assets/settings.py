@@ -31,7 +31,16 @@ from ingestion_assets.registry import series_id
 _MAY_HOLD_SECRETS = ("fsspec_storage_options", "exchange_urls")
 
 # What the built-in simulator stands in for.
-SIMULATED = ("binance", "kraken", "binance_usdm", "binance_vision")
+SIMULATED = (
+    "binance",
+    "kraken",
+    "binance_usdm",
+    "binance_vision",
+    "polygon",
+    "polygon_files",
+    "coingecko",
+    "mock",
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_TTL = 20 * 365 * 86_400
@@ -122,6 +131,13 @@ class Settings(BaseSettings):
     http_attempts: int = Field(5, ge=1)
     http_concurrency: int = Field(8, ge=1, le=64)
     settle_seconds: int = Field(5, ge=0)
+
+    # Vendors that need a key; the first has two names, the vendor's old one and its new one.
+    polygon_api_key: SecretStr | None = None
+    massive_api_key: SecretStr | None = None
+    polygon_s3_access_key_id: SecretStr | None = None
+    polygon_s3_secret_access_key: SecretStr | None = None
+    coingecko_api_key: SecretStr | None = None
 
     # What is ingested from the start, and how far back.
     ingestion_markets: Annotated[tuple[str, ...], NoDecode] = ()
@@ -322,6 +338,15 @@ class Settings(BaseSettings):
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _polygon_is_massive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """One key under two names; of the vendor's files it is the secret half of the key, too."""
+        key = values.get("polygon_api_key") or values.get("massive_api_key")
+        if key:
+            values = {"polygon_s3_secret_access_key": key} | values | {"polygon_api_key": key}
+        return values
 
     @model_validator(mode="after")
     def _paths(self) -> Self:

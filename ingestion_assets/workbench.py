@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, land_computed, unlanded
 from ingestion_assets.ingestion.audit import audit
 from ingestion_assets.ingestion.candles import CandleDesk
+from ingestion_assets.ingestion.feeds import FeedDesk
+from ingestion_assets.ingestion.fetch import Desk
 from ingestion_assets.ingestion.progress import Progress
 from ingestion_assets.intervals import TIMEFRAMES, Window, floor, month_window
 from ingestion_assets.registry import Series, Strategy, check_id, parse_id, series_id
@@ -114,10 +116,24 @@ class Workbench:
 
     def vendor(self, kind: type[Vendor]) -> Vendor:
         """A vendor with the key that it needs, as the settings say."""
-        key = getattr(self.settings, kind.needs) if kind.needs else None
-        if kind.needs and key is None:
-            raise AuthError(f"{kind.name} needs a key: set {kind.needs.upper()}")
-        return kind(self._options(kind.name, api_key=key))
+        keys = {"api_key": self._key(kind, kind.needs), "api_secret": self._key(kind, kind.secret)}
+        return kind(self._options(kind.name, **keys))
+
+    def _key(self, kind: type[Vendor], field: str | None) -> SecretStr | None:
+        """What the settings hold; the simulated vendor takes any key."""
+        from pydantic import SecretStr
+
+        key: SecretStr | None = getattr(self.settings, field) if field else None
+        if key is not None or field is None:
+            return key
+        if self._simulated(kind.name):
+            return SecretStr("simulated")
+        raise AuthError(f"{kind.name} needs a key: set {field.upper()}")
+
+    def _simulated(self, name: str) -> bool:
+        s = self.settings
+        address = f"http://127.0.0.1:{s.simulator_port}"
+        return s.profile == "simulator" and s.vendor_urls.get(name) == address
 
     @cached_property
     def vendors(self) -> list[type[Vendor]]:
@@ -134,7 +150,7 @@ class Workbench:
         """What the settings say about a venue; the simulated one is brought up if need be."""
         s = self.settings
         base_url = s.vendor_urls.get(name)
-        simulated = s.profile == "simulator" and base_url == f"http://127.0.0.1:{s.simulator_port}"
+        simulated = self._simulated(name)
         if simulated:
             self._ensure_simulator()
         return SourceOptions(
@@ -184,8 +200,10 @@ class Workbench:
         # Made here, by one thread: the landing threads share them.
         lake, ledger, options = self.lake, self.ledger, options or Options()
 
-        def open_desk(source: str) -> CandleDesk:
-            return CandleDesk(table, lake, ledger, self.source(source), options)
+        def open_desk(source: str) -> Desk:
+            if table in INGESTED.values():
+                return CandleDesk(table, lake, ledger, self.source(source), options)
+            return FeedDesk(table, lake, ledger, self.vendors, self.vendor, options)
 
         landing = partial(self._land, table, run, options)
         return fetch(table, slices, open_desk, landing, self.settings.http_concurrency)

@@ -93,6 +93,7 @@ class Vendor:
     domain: ClassVar[str]
     serves: ClassVar[str]  # the `source` of the series that it serves
     needs: ClassVar[str | None] = None  # the setting without which it cannot be asked
+    secret: ClassVar[str | None] = None  # and the one with the other half of a key that has two
     strategy: ClassVar[Strategy] = Strategy.FLATPACK  # of its series, when nobody says otherwise
     usual: ClassVar[tuple[Table, ...]] = ()  # what is kept of them then; nothing said: every table
     feeds: ClassVar[tuple[Feed, ...]] = ()
