@@ -12,7 +12,13 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from ingestion_assets.features.windows import fading_means, rolling_highest, rolling_moments, rolling_sums
+from ingestion_assets.features.windows import (
+    fading_means,
+    rolling_highest,
+    rolling_moments,
+    rolling_sums,
+    span_of,
+)
 from ingestion_assets.intervals import MICROSECOND, Window, micros, moment_of
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.arrays import column, flags, nullable, numbers, repeated
@@ -21,7 +27,8 @@ from ingestion_assets.tables.features import LONGEST_WINDOW, LOOKBACK
 
 _AT_ONCE = 16_384  # rows whose arrays fit into the processor's cache
 _KEPT = 3 << 20
-_WILDER = 1 - 1 / 14
+_WILDER, _SIGNAL_DECAY = 1 - 1 / 14, 1 - 2 / 10
+_SIGNAL = span_of(_SIGNAL_DECAY)  # so many values of the MACD are in one of its signal
 CHECKED = (
     "time",
     "close",
@@ -102,41 +109,47 @@ def _numeric(prices: list[np.ndarray], run: np.ndarray, first: int, end: int) ->
 
 def _values(prices: list[np.ndarray], run: np.ndarray) -> dict[str, np.ndarray]:
     """Features by name of all bars but the first LOOKBACK."""
-    high, low, close, volume = prices
-    rows = len(close) - LOOKBACK
-    before, now = close[:-1], slice(LOOKBACK, None)
-    ratio = close[1:] / before
-    growth = np.log(ratio)
-    found = {"ret_1": (ratio - 1, 2), "logret_1": (growth, 2)}
-    for bars in (5, 15, 60):
-        found[f"ret_{bars}"] = close[now] / close[LOOKBACK - bars : -bars] - 1, bars + 1
-    for bars, squares in zip((30, 60), rolling_sums(growth * growth, 30, 60), strict=True):
-        found[f"rv_{bars}"] = np.sqrt(squares), bars + 1
-    found |= _averages(close, run) | _swings(high, low, close, run) | _against_the_last_20(close, volume)
-    turnover, traded = rolling_sums(np.stack([(high + low + close) * volume / 3, volume]), 60)[0][:, -rows:]
-    found["vwap_dev_60"] = close[now] * traded / turnover - 1, 60
-    found["hl_range"] = (high[now] - low[now]) / close[now], 1
+    rows = len(run) - LOOKBACK
 
-    run, least = run[now], int(run.min())
-    numeric = {}
+    def last(values: np.ndarray, more: int = 0) -> np.ndarray:
+        return values[len(values) - rows - more :]
+
+    high, low, close, volume = prices
+    ratio = last(close, 60)[1:] / last(close, 60)[:-1]
+    growth = np.log(ratio)
+    found = {"ret_1": (last(ratio) - 1, 2), "logret_1": (last(growth), 2)}
+    for bars in (5, 15, 60):
+        found[f"ret_{bars}"] = last(close) / last(close, bars)[:-bars] - 1, bars + 1
+    for bars, squares in zip((30, 60), rolling_sums(growth * growth, 30, 60), strict=True):
+        found[f"rv_{bars}"] = np.sqrt(last(squares)), bars + 1
+    found |= _averages(close, run) | _swings(high, low, close, run)
+    found |= _against_the_last_20(last(close, 19), last(volume, 19))
+    found["vwap_dev_60"] = _against_the_vwap(*(last(each, 59) for each in prices)), 60
+    found["hl_range"] = (last(high) - last(low)) / last(close), 1
+
+    run = last(run)
+    least, numeric = int(run.min()), {}
     for name, (values, bars) in found.items():
-        numeric[name] = values[-rows:]
-        if least < bars:
-            numeric[name] = np.where(run < bars, np.nan, numeric[name])
+        numeric[name] = last(values) if least >= bars else np.where(run < bars, np.nan, last(values))
     return numeric
 
 
 def _averages(close: np.ndarray, run: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
     """EMAs and MACD, each with the unbroken bars that it needs."""
-    ema = {bars: fading_means(close, 1 - 2 / (bars + 1), run) for bars in (12, 20, 26, 50)}
-    macd = ema[12][-len(ema[26]) :] - ema[26]
-    signal = fading_means(macd, 1 - 2 / (9 + 1), run[-len(macd) :], skip=25)
+    rows = len(run) - LOOKBACK
+    ema = {}
+    for bars, more in ((12, _SIGNAL), (26, _SIGNAL), (20, 1), (50, 1)):
+        decay = 1 - 2 / (bars + 1)
+        needed = slice(LOOKBACK - (span_of(decay) - 1) - (more - 1), None)
+        ema[bars] = fading_means(close[needed], decay, run[needed])
+    macd = ema[12] - ema[26]
+    signal = fading_means(macd, _SIGNAL_DECAY, run[-len(macd) :], skip=25)
     return {
         "ema_20": (ema[20], 20),
         "ema_50": (ema[50], 50),
         "macd": (macd, 26),
         "macd_signal": (signal, 34),
-        "macd_hist": (macd[-len(signal) :] - signal, 34),
+        "macd_hist": (macd[-rows:] - signal, 34),
     }
 
 
@@ -144,13 +157,14 @@ def _swings(
     high: np.ndarray, low: np.ndarray, close: np.ndarray, run: np.ndarray
 ) -> dict[str, tuple[np.ndarray, int]]:
     """RSI and ATR: Wilder's means of rises, falls and true ranges."""
-    before = close[:-1]
-    change = close[1:] - before
-    moves = np.empty((3, len(change)))
+    needed = slice(LOOKBACK - (span_of(_WILDER) - 1), None)
+    now, before = close[needed], close[needed.start - 1 : -1]
+    moves = np.empty((3, len(now)))
+    change = now - before
     np.maximum(change, 0, out=moves[0])
     np.subtract(moves[0], change, out=moves[1])
-    np.subtract(np.maximum(high[1:], before), np.minimum(low[1:], before), out=moves[2])
-    rise, fall, true_range = fading_means(moves, _WILDER, run[1:], skip=1)
+    np.subtract(np.maximum(high[needed], before), np.minimum(low[needed], before), out=moves[2])
+    rise, fall, true_range = fading_means(moves, _WILDER, run[needed], skip=1)
     return {"rsi_14": (100 * (rise / (rise + fall)), 15), "atr_14": (true_range, 15)}
 
 
@@ -167,6 +181,20 @@ def _against_the_last_20(close: np.ndarray, volume: np.ndarray) -> dict[str, tup
         "bb_width_20": (width, 20),
         "vol_z_20": (amount, 20),
     }
+
+
+def _against_the_vwap(high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarray) -> np.ndarray:
+    both = np.empty((2, len(close)))
+    np.add(high, low, out=both[0])
+    both[0] += close
+    both[0] *= volume
+    both[1] = volume
+    (turnover, traded), *_ = rolling_sums(both, 60)
+    traded *= close[59:]
+    traded /= turnover
+    traded *= 3
+    traded -= 1
+    return traded
 
 
 def _unbroken(times: np.ndarray, step: int) -> np.ndarray:
