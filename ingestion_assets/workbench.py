@@ -116,8 +116,8 @@ class Workbench:
 
     def vendor(self, kind: type[Vendor]) -> Vendor:
         """A vendor with the key that it needs, as the settings say."""
-        keys = {"api_key": self._key(kind, kind.needs), "api_secret": self._key(kind, kind.secret)}
-        return kind(self._options(kind.name, **keys))
+        key, secret = self._key(kind, kind.needs), self._key(kind, kind.secret)
+        return kind(self._options(kind.name, api_key=key, api_secret=secret))
 
     def _key(self, kind: type[Vendor], field: str | None) -> SecretStr | None:
         """What the settings hold; the simulated vendor takes any key."""

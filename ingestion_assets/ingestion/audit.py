@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ingestion_assets.intervals import Window, bars, floor, intersect, month_window, months, subtract, union
+from ingestion_assets.intervals import Window, bars, floor, intersect, period_window, periods, subtract, union
 from ingestion_assets.registry import Series
 from ingestion_assets.stores.gap_ledger import MISSING, GapLedger, Hole
 from ingestion_assets.stores.lake import CorruptFile, Lake
@@ -110,11 +110,11 @@ def audit(
 
 
 def _holes(table: Table, series: Series, lake: Lake, window: Window) -> tuple[list[Window], list[str]]:
-    """Holes month by month, so that a file that cannot be read is a hole of its own month alone."""
+    """Holes file by file, so that one that cannot be read is a hole of its own month or day alone."""
     found: list[Window] = []
     corrupt = []
-    for month in months(window):
-        whole = month_window(month)
+    for period in periods(window, table.cut):
+        whole = period_window(period)
         part = Window(max(whole.start, window.start), min(whole.end, window.end))
         try:
             found += lake.holes(table, series.id, part)
@@ -132,7 +132,8 @@ def lateness(
     settle: timedelta,
     known_since: Mapping[str, datetime] | None = None,
 ) -> list[Lateness]:
-    """By the time of the data, series by series; an old month's backfill changes nothing here.
+    """By the time of the data, series by series; an old month's backfill changes nothing here. Of events it
+    is the time until which they were fetched.
 
     A series without data is late from when it is known, not from its listing years ago.
     """
@@ -142,11 +143,11 @@ def lateness(
             continue
         try:
             last = lake.last_time(table, series.id)
+            reached = last + table.grain if last and table.grid else lake.reached(table, series.id)
         except CorruptFile:  # as good as no file; the next run replaces it
-            last = None
+            last = reached = None
         due = floor(now - settle, table.grain)
         known = (known_since or {}).get(series.id)
         first = max(filter(None, (series.listed_at, known)), default=due - timedelta(days=1))
-        since = last + table.grain if last else first
-        found.append(Lateness(series, last, max(timedelta(), due - since)))
+        found.append(Lateness(series, last, max(timedelta(), due - (reached or first))))
     return found

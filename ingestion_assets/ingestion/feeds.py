@@ -7,26 +7,29 @@ be had any more.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
 from ingestion_assets.ingestion.fetched import Fetched
 from ingestion_assets.ingestion.plan import Offer, Options, Plan, Slice, plan_slice
-from ingestion_assets.intervals import Window, holes, intersect, iso, subtract, union
+from ingestion_assets.intervals import Window, ceiling, floor, holes, intersect, iso, subtract, union
 from ingestion_assets.registry import Series
 from ingestion_assets.sources.errors import BadRequest, SourceError
 from ingestion_assets.sources.feeds import Absent, Feed, Vendor, feeds_of
-from ingestion_assets.stores.gap_ledger import NO_TRADES, UNRECOVERABLE, GapLedger, Hole
+from ingestion_assets.stores.gap_ledger import MISSING, NO_TRADES, UNRECOVERABLE, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.tables import Table
 
 log = logging.getLogger(__name__)
+
+_MAY_STILL_COME = timedelta(days=3)  # an archive is sometimes late
 
 Open = Callable[[type[Vendor]], Vendor]
 
@@ -41,51 +44,68 @@ class _Answers:
     errors: list[Exception] = field(default_factory=list)
     requests: int = 0
 
-    @property
-    def covered(self) -> list[Window]:
-        return union(window for _, window in self.told)
+    def covered(self, table: Table) -> list[Window]:
+        """Of events only whole steps of the grain count, in which their time is reckoned."""
+        whole = union(window for _, window in self.told)
+        if table.grid:
+            return whole
+        cut = [Window(ceiling(w.start, table.grain), floor(w.end, table.grain)) for w in whole]
+        return [w for w in cut if w.start < w.end]
 
 
 class FeedDesk(contextlib.AsyncExitStack):
     """The open vendors of one source, and how a slice is fetched from them."""
 
     def __init__(
-        self, table: Table, lake: Lake, ledger: GapLedger, among: Sequence[type[Vendor]], open_vendor: Open
+        self,
+        table: Table,
+        lake: Lake,
+        ledger: GapLedger,
+        among: Sequence[type[Vendor]],
+        open_vendor: Open,
+        options: Options,
     ) -> None:
         super().__init__()
-        self.table, self.lake, self.ledger, self.among = table, lake, ledger, among
-        self._open_vendor = open_vendor
+        self.table, self.lake, self.ledger, self.options = table, lake, ledger, options
+        self.among, self._open_vendor = among, open_vendor
         self._opened: dict[str, Vendor] = {}
-        self.now: datetime | None = None
+        self._opening = asyncio.Lock()
+        self._now: datetime | None = None
 
-    async def vendor(self, kind: type[Vendor]) -> Vendor:
-        if kind.name not in self._opened:
-            self._opened[kind.name] = await self.enter_async_context(self._open_vendor(kind))
-        return self._opened[kind.name]
+    async def _vendor(self, kind: type[Vendor]) -> Vendor:
+        async with self._opening:
+            if kind.name not in self._opened:
+                self._opened[kind.name] = await self.enter_async_context(self._open_vendor(kind))
+            return self._opened[kind.name]
 
-    async def clock(self, kinds: Iterable[type[Vendor]]) -> datetime:
-        """By the first of the vendors that tells the time; the archive has no clock."""
-        if self.now is None:
-            for kind in sorted(kinds, key=lambda k: k.now is Vendor.now):
-                self.now = await (await self.vendor(kind)).now()
-                break
-        return self.now or datetime.now(UTC)
+    async def _clock(self, kinds: Iterable[type[Vendor]]) -> datetime:
+        """By the first of the vendors that tells the time; an archive has no clock, and does without."""
+        for kind in kinds:
+            if self._now is None and kind.now is not Vendor.now:
+                try:
+                    self._now = await (await self._vendor(kind)).now()
+                except SourceError as error:
+                    log.warning("%s does not tell the time, ours is taken: %s", kind.name, error)
+        self._now = self._now or datetime.now(UTC)
+        return self._now
 
-    async def fetch(self, piece: Slice, options: Options) -> Fetched:
+    async def fetch(self, piece: Slice, parts: int) -> Fetched:
         started = time.monotonic()
         feeds = feeds_of(self.table, piece.series, self.among)
         if not feeds:
             raise BadRequest(_nobody(self.table, piece.series, self.among))
-        now = await self.clock(kind for kind, _ in feeds)
-        offer = offer_of(feeds, now)
-        plan = plan_slice(self.table, piece, self.lake, self.ledger, offer, now, options)
+        now = await self._clock(kind for kind, _ in feeds)
+        offer = offered(feeds, now)
+        plan = await asyncio.to_thread(
+            plan_slice, self.table, piece, self.lake, self.ledger, offer, now, self.options
+        )
         answers = _Answers()
         for kind, feed in feeds:
-            open_still = subtract(plan.missing, answers.covered)
+            open_still = subtract(plan.missing, answers.covered(self.table))
             for window in intersect(open_still, [feed.offered(now)]):
                 if not await self._ask(kind, feed, piece.series, window, answers):
                     break
-        rows = self.table.in_order(pa.concat_tables([self.table.schema.empty_table(), *answers.rows]))
+        rows = self.table.distinct(pa.concat_tables([self.table.empty(), *answers.rows]))
         found, error = self._verdicts(plan, rows, answers, feeds, now)
         return Fetched(
             slice=piece,
@@ -96,7 +116,7 @@ class FeedDesk(contextlib.AsyncExitStack):
             requests=answers.requests,
             seconds=time.monotonic() - started,
             now=now,
-            covered=answers.covered,
+            covered=answers.covered(self.table),
         )
 
     async def _ask(
@@ -104,7 +124,7 @@ class FeedDesk(contextlib.AsyncExitStack):
     ) -> bool:
         """Whether the feed can be asked on; what it gave before it failed is kept."""
         try:
-            vendor = await self.vendor(kind)
+            vendor = await self._vendor(kind)
             async for answer in feed.fetch(vendor, series, window):
                 answers.requests += answer.requests
                 if isinstance(answer, Absent):
@@ -134,12 +154,14 @@ class FeedDesk(contextlib.AsyncExitStack):
                 lacking = [h for h in holes(times, window, self.table.grain) if h.start < h.end]
                 found += [Hole(h, NO_TRADES, f"{name} has no row there") for h in lacking]
         failed = answers.errors[0] if answers.errors else None
-        lost = subtract(plan.missing, answers.covered)
+        lost = subtract(plan.missing, answers.covered(self.table))
         for one in answers.absent:
             if one.error is not None and failed is None and intersect(lost, [one.window]):
                 failed = one.error
-        if failed is None:
-            found += [Hole(w, UNRECOVERABLE, self._evidence(w, answers, feeds, now)) for w in lost]
+        for window in lost if failed is None else ():
+            evidence = self._evidence(window, answers, feeds, now)
+            gone = window.end < now - _MAY_STILL_COME
+            found.append(Hole(window, UNRECOVERABLE if gone else MISSING, evidence))
         return found, failed
 
     def _evidence(
@@ -159,7 +181,7 @@ class FeedDesk(contextlib.AsyncExitStack):
         return "; ".join(said) or "no vendor has it"
 
 
-def offer_of(feeds: Sequence[tuple[type[Vendor], Feed]], now: datetime) -> Offer:
+def offered(feeds: Sequence[tuple[type[Vendor], Feed]], now: datetime) -> Offer:
     """What all feeds together have at this moment."""
     windows = [feed.offered(now) for _, feed in feeds]
     limited = all(feed.horizon is not None for _, feed in feeds)

@@ -6,9 +6,10 @@ What breaks a promise is quarantined with the reason, the rest lands, and the sl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ import pyarrow as pa
 
 from ingestion_assets import __name__ as package
 from ingestion_assets.ingestion.fetched import Fetched
-from ingestion_assets.ingestion.plan import Options, Slice
-from ingestion_assets.intervals import Window, bars, holes, iso, period_window, subtract
+from ingestion_assets.ingestion.plan import Options, Plan, Slice
+from ingestion_assets.intervals import Window, bars, floor, holes, intersect, iso, period_window, subtract
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.gap_ledger import NO_TRADES, GapLedger, Hole
 from ingestion_assets.stores.lake import CorruptFile, Lake, Merge
@@ -106,8 +107,11 @@ def land(
             lake.quarantine_file(table, series, month)
         if broken.num_rows:
             lake.quarantine_rows(table, series, month, broken, notes)
-        replace = plan.missing if options.full_refresh and fetched.error is None else []
-        merge = _merge(table, lake, series, month, good, notes, replace, fetched.now)
+        covered = _covered(table, fetched, broken)
+        replace = []
+        if options.full_refresh and fetched.error is None:
+            replace = plan.missing if covered is None else intersect(plan.missing, covered)
+        merge = _merge(table, lake, series, month, good, notes, replace, fetched.now, covered or ())
         unanswered = _unanswered(table, fetched, good, broken)
         _record(table, ledger, fetched, unanswered, run)
     else:
@@ -124,7 +128,7 @@ def land(
         dropped=merge.dropped,
         quarantined=broken.num_rows,
         rows=merge.rows,
-        expected=bars(plan.wanted, table.grain) if piece.window == period_window(piece.period) else 0,
+        expected=_expected(table, piece, plan),
         holes=[*fetched.holes, *plan.foregone, *(Hole(w) for w in unanswered)],
         first=merge.first,
         last=merge.last,
@@ -147,17 +151,46 @@ def _merge(
     notes: dict[str, str],
     replace: list[Window],
     now: datetime | None,
+    covered: Sequence[Window] = (),
 ) -> Merge:
-    """Nothing to land and nothing to replace leaves everything untouched: no empty file is ever written."""
-    if rows.num_rows or (replace and lake.footer(table, series, month) is not None):
+    """Nothing to land and nothing to replace leaves everything untouched: no empty file is ever written,
+    but for events, of which a file may say that there were none."""
+    given = rows.num_rows or (covered and not table.grid)
+    if given or (replace and lake.footer(table, series, month) is not None):
+        merge = partial(
+            lake.merge,
+            table,
+            series,
+            month,
+            rows,
+            notes=notes,
+            replace=replace,
+            covered=covered,
+            known_now=now,
+        )
         try:
-            return lake.merge(table, series, month, rows, notes=notes, replace=replace, known_now=now)
+            return merge()
         except CorruptFile:
             # Only its times were read when this was planned, and they were whole; the rest of the month
             # is missing from now on, and the next run fetches it.
             lake.quarantine_file(table, series, month)
-            return lake.merge(table, series, month, rows, notes=notes, replace=replace, known_now=now)
+            return merge()
     return _held(table, lake, series, month)
+
+
+def _expected(table: Table, piece: Slice, plan: Plan) -> int:
+    """How many rows a whole partition should have; of events nobody can say."""
+    whole = piece.window == period_window(piece.period)
+    return bars(plan.wanted, table.grain) if whole and table.grid else 0
+
+
+def _covered(table: Table, fetched: Fetched, broken: pa.Table) -> list[Window] | None:
+    """What needs no more fetching; the minute of a row that broke a promise does."""
+    if fetched.covered is None:
+        return None
+    moments = [moment for moment in broken.column(table.clock).to_pylist() if moment is not None]
+    spoilt = [Window(floor(m, table.grain), floor(m, table.grain) + table.grain) for m in moments]
+    return subtract(fetched.covered, spoilt)
 
 
 def _held(table: Table, lake: Lake, series: str, month: str) -> Merge:
@@ -181,8 +214,11 @@ def _unanswered(table: Table, fetched: Fetched, good: pa.Table, broken: pa.Table
     """What was to be fetched and neither came nor was affirmed empty: still missing."""
     if fetched.error is None and broken.num_rows == 0:
         return []
-    keys = table.keys(good)
-    lacking = [hole for window in fetched.plan.missing for hole in holes(keys, window, table.grain)]
+    if table.grid:
+        times = table.times(good)
+        lacking = [hole for window in fetched.plan.missing for hole in holes(times, window, table.grain)]
+    else:
+        lacking = subtract(fetched.plan.missing, _covered(table, fetched, broken) or [])
     return subtract(lacking, [h.window for h in fetched.holes])
 
 
@@ -207,8 +243,8 @@ def _record(table: Table, ledger: GapLedger, fetched: Fetched, unanswered: list[
 
 def _broken(table: Table, series: str, broken: pa.Table) -> BrokenPromise:
     row = broken.slice(0, 1).to_pylist()[0]
-    values = {k: v for k, v in row.items() if k in ("open", "high", "low", "close", "volume")}
-    when = iso(row[table.key]) if row[table.key] else "without a time"
+    values = {name: row[name] for name in table.payload if not isinstance(row[name], datetime)}
+    when = iso(row[table.clock]) if row[table.clock] else "without a time"
     return BrokenPromise(
         f"{broken.num_rows} rows of {series} broke a promise of {table.path} and are in quarantine; "
         f"the first, {when}: {row['broken_promise']} ({values})"

@@ -131,6 +131,14 @@ class Table:
         order = np.lexsort((keys, times))
         return rows if (np.diff(order) == 1).all() else rows.take(pa.array(order))
 
+    def distinct(self, rows: pa.Table) -> pa.Table:
+        """In order; of rows with the same key the last one given."""
+        keys = self.keys(rows)
+        if not (keys[1:] > keys[:-1]).all():
+            _, last = np.unique(keys[::-1], return_index=True)
+            rows = rows.take(pa.array(np.sort(len(keys) - 1 - last)))
+        return self.in_order(rows)
+
     def conform(self, rows: pa.Table) -> pa.Table:
         """The rows in this table's column order and types; an optional column not given is null."""
         if rows.schema == self.schema:

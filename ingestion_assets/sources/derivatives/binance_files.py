@@ -20,7 +20,6 @@ from pyarrow import csv
 from ingestion_assets.sources.derivatives.binance_rows import full_minutes, in_micros, table_of
 from ingestion_assets.sources.errors import MalformedAnswer
 from ingestion_assets.sources.market.binance import normalise_klines
-from ingestion_assets.tables import Table
 from ingestion_assets.tables.arrays import numbers
 from ingestion_assets.tables.contract import TIME
 from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M, PERP_1M
@@ -86,7 +85,7 @@ class Archive:
 def candles(archive: Archive, settle: timedelta, origin: str) -> pa.Table:
     rows = _read(archive, _KLINES)
     columns = {name: numbers(rows.column(name)) for name, _ in _KLINES.values()}
-    return without_repeats(PERP_1M, normalise_klines(columns, PERP_1M, settle, origin))
+    return PERP_1M.distinct(normalise_klines(columns, PERP_1M, settle, origin))
 
 
 def trades(archive: Archive, settle: timedelta, origin: str) -> pa.Table:
@@ -94,7 +93,7 @@ def trades(archive: Archive, settle: timedelta, origin: str) -> pa.Table:
     times = in_micros(numbers(rows.column("time")))
     columns = {name: rows.column(name) for name, _ in _TRADES.values()} | {"time": times}
     made = table_of(AGG_TRADES_UM, columns, times + settle // _MICROSECOND, origin)
-    return without_repeats(AGG_TRADES_UM, made)
+    return AGG_TRADES_UM.distinct(made)
 
 
 def open_interest(archive: Archive, origin: str) -> pa.Table:
@@ -106,7 +105,7 @@ def open_interest(archive: Archive, origin: str) -> pa.Table:
     columns = {name: rows.column(name) for name, _ in _METRICS.values() if name != "symbol"}
     known = times + OPEN_INTEREST_5M.grain // _MICROSECOND
     made = table_of(OPEN_INTEREST_5M, columns | {"time": times}, known, origin)
-    return without_repeats(OPEN_INTEREST_5M, made)
+    return OPEN_INTEREST_5M.distinct(made)
 
 
 def funding(archive: Archive, settle: timedelta, origin: str) -> pa.Table:
@@ -119,16 +118,7 @@ def funding(archive: Archive, settle: timedelta, origin: str) -> pa.Table:
         "interval_hours": rows.column("interval_hours"),
     }
     made = table_of(FUNDING_RATES, columns, stamps + settle // _MICROSECOND, origin)
-    return without_repeats(FUNDING_RATES, made)
-
-
-def without_repeats(table: Table, rows: pa.Table) -> pa.Table:
-    """In order; of rows with the same key, which some files have, the last one written."""
-    keys = table.keys(rows)
-    if len(keys) > 1 and not (np.diff(keys) > 0).all():
-        _, last = np.unique(keys[::-1], return_index=True)
-        rows = rows.take(pa.array(np.sort(len(keys) - 1 - last)))
-    return table.in_order(rows)
+    return FUNDING_RATES.distinct(made)
 
 
 def _read(archive: Archive, columns: Columns) -> pa.Table:

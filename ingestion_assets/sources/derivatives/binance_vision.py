@@ -110,7 +110,7 @@ class BinanceVision(Vendor):
             answer = await self._file(_daily("metrics", spelled(series.symbol), part), part, read)
             rows = [t for t in (carried, None if isinstance(answer, Absent) else answer) if t is not None]
             carried = None if isinstance(answer, Absent) else answer
-            whole = files.without_repeats(OPEN_INTEREST_5M, pa.concat_tables(rows)) if rows else None
+            whole = OPEN_INTEREST_5M.distinct(pa.concat_tables(rows)) if rows else None
             for piece in _filled(OPEN_INTEREST_5M, whole, part, answer):
                 yield piece
 
@@ -238,15 +238,16 @@ def _filled(
 
 
 def _without_leaps(rows: pa.Table, window: Window) -> list[Page | Absent]:
-    """Trades are numbered without gaps: where numbers are left out, the time between is not covered."""
+    """Trades are numbered without gaps: where numbers are left out, the minutes of that are not covered."""
     ids, times = rows.column("id").to_numpy(), AGG_TRADES_UM.times(rows)
     leaps = np.flatnonzero(np.diff(ids) != 1)
     pieces: list[Page | Absent] = []
     start, first = window.start, 0
     for leap in leaps.tolist():
-        left, right = moment_of(times[leap]), moment_of(times[leap + 1])
+        left = floor(moment_of(times[leap]), AGG_TRADES_UM.grain)
+        right = min(floor(moment_of(times[leap + 1]), AGG_TRADES_UM.grain) + AGG_TRADES_UM.grain, window.end)
         evidence = f"the archive's file goes from trade {ids[leap]} to {ids[leap + 1]}"
-        pieces.append(Page(rows.slice(first, leap + 1 - first), Window(start, left), 0))
-        pieces.append(Absent(Window(left, right + timedelta(microseconds=1)), evidence, 0))
-        start, first = right + timedelta(microseconds=1), leap + 1
+        pieces.append(Page(rows.slice(first, leap + 1 - first), Window(start, max(start, left)), 0))
+        pieces.append(Absent(Window(left, right), evidence, 0))
+        start, first = right, leap + 1
     return [*pieces, Page(rows.slice(first), Window(start, window.end), 2)]

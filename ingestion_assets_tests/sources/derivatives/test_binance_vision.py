@@ -120,18 +120,17 @@ def test_columns_are_found_by_the_header_wherever_they_stand():
     assert (row["first_trade_id"], row["last_trade_id"], row["buyer_is_maker"]) == (7, 8, False)
 
 
-def test_the_time_between_two_trades_whose_numbers_leap_is_not_covered():
-    text = trade(1, MIDNIGHT + 1_000) + trade(2, MIDNIGHT + 2_000) + trade(9, MIDNIGHT + 9_000)
+def test_the_minutes_in_which_the_numbers_of_trades_leap_are_not_covered():
+    seconds = ((1, 10), (2, 130), (9, 250), (10, 300))
+    text = "".join(trade(number, MIDNIGHT + second * 1_000) for number, second in seconds)
     answers = zipped("BTCUSDT-aggTrades-2024-08-01", text, header=TRADES_HEADER, path=TRADES)
     pages, _ = ask(BinanceVision, AGG_TRADES_UM, answers, DAY)
-    left, right = moment_of((MIDNIGHT + 2_000) * 1_000), moment_of((MIDNIGHT + 9_000) * 1_000)
-    assert covered(pages)[0] == Window(DAY.start, left)
-    assert covered(pages)[1].end == DAY.end
-    (leap,) = (page for page in pages if isinstance(page, Absent))
-    assert "from trade 2 to 9" in leap.evidence
-    assert leap.window.start == left
-    assert leap.window.end > right
-    assert rows_of(AGG_TRADES_UM, pages).column("id").to_pylist() == [1, 2, 9]
+    leap = window("2024-08-01T00:02", "2024-08-01T00:05")
+    assert covered(pages) == [Window(DAY.start, leap.start), Window(leap.end, DAY.end)]
+    (absent,) = (page for page in pages if isinstance(page, Absent))
+    assert absent.window == leap
+    assert "from trade 2 to 9" in absent.evidence
+    assert rows_of(AGG_TRADES_UM, pages).column("id").to_pylist() == [1, 2, 9, 10]
 
 
 def test_rows_that_a_file_has_twice_are_there_once_the_last_one_written():
