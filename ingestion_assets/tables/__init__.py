@@ -2,8 +2,10 @@
 
 from ingestion_assets.tables.contract import Column, Promise, Table
 from ingestion_assets.tables.derivatives import DERIVATIVES
+from ingestion_assets.tables.equities import EQUITIES
 from ingestion_assets.tables.features import FEATURES
 from ingestion_assets.tables.market import DERIVED, INGESTED
+from ingestion_assets.tables.snapshots import SNAPSHOTS
 from ingestion_assets.tables.statistics import STATISTICS
 
 ALL: dict[str, Table] = {
@@ -14,8 +16,10 @@ __all__ = [
     "ALL",
     "DERIVATIVES",
     "DERIVED",
+    "EQUITIES",
     "FEATURES",
     "INGESTED",
+    "SNAPSHOTS",
     "STATISTICS",
     "Column",
     "Promise",

@@ -29,7 +29,14 @@ PROVENANCE = (
 )
 
 
-def candle_promises(grain: timedelta) -> tuple[Promise, ...]:
+VOLUME_PROMISE = Promise(
+    "volume is finite and not negative",
+    unless(lambda r: (values(r, "volume") >= 0) & (values(r, "volume") < np.inf)),
+)
+
+
+def price_promises(grain: timedelta) -> tuple[Promise, ...]:
+    """What is true of any bar, a share's as well as a coin's."""
     return (
         Promise("time lies on the grid", on_grid(grain)),
         Promise("low is a positive price", unless(lambda r: values(r, "low") > 0)),
@@ -42,10 +49,13 @@ def candle_promises(grain: timedelta) -> tuple[Promise, ...]:
             "low is at most open and close",
             unless(lambda r: values(r, "low") <= np.minimum(values(r, "open"), values(r, "close"))),
         ),
-        Promise(
-            "volume is finite and not negative",
-            unless(lambda r: (values(r, "volume") >= 0) & (values(r, "volume") < np.inf)),
-        ),
+    )
+
+
+def candle_promises(grain: timedelta) -> tuple[Promise, ...]:
+    return (
+        *price_promises(grain),
+        VOLUME_PROMISE,
         Promise(
             "quote_volume is finite and not negative",
             optional("quote_volume", lambda v, _: (v >= 0) & (v < np.inf)),
