@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from ingestion_assets.intervals import Window, micros
 from ingestion_assets.tables import Table
+from ingestion_assets.tables.arrays import numbers
 
 
 def merged_rows(
@@ -30,7 +31,8 @@ def merged_rows(
         return pa.concat_tables([held, given]), held.slice(0, 0), appended
 
     place, known = _places(held_keys, given_keys)
-    given = _completed(table, held, given, place, known)
+    if not table.computed:
+        given = _completed(table, held, given, place, known)
     same = np.zeros(len(given_keys), dtype=bool)
     same[known] = _equal(table, held.take(pa.array(place[known])), given.filter(pa.array(known)))
     changed = known & ~same
@@ -90,6 +92,9 @@ def _equal(table: Table, held: pa.Table, given: pa.Table) -> np.ndarray:
             continue
         if left.null_count == right.null_count == 0:
             same &= left.to_numpy() == right.to_numpy()
+        elif pa.types.is_floating(left.type):
+            ours, theirs = numbers(left), numbers(right)
+            same &= (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
         else:
             pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
             same &= np.fromiter((a == b for a, b in pairs), bool, held.num_rows)

@@ -89,6 +89,7 @@ def _features(timeframe: str, grain: timedelta) -> Table:
         text=f"Standard features of each closed {timeframe} bar, from it and the {LOOKBACK} bars before.",
         columns=columns,
         grain=grain,
+        computed=True,
         promises=(
             Promise(
                 "no number is NaN or infinite",

@@ -101,6 +101,7 @@ def aggregates(timeframe: str, grain: timedelta, parts: int) -> Table:
             *PROVENANCE,
         ),
         grain=grain,
+        computed=True,
         origin="`market/ohlcv_1m`",
         cadence="when an hour is over, and whatever changes later",
         history="as `market/ohlcv_1m`",

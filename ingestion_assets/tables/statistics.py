@@ -64,6 +64,7 @@ def _table(name: str, text: str, columns: tuple[Column, ...], **more: object) ->
         text=text,
         columns=(_TIME, *columns, *_PROVENANCE),
         grain=HOUR,
+        computed=True,
         promises=(
             Promise(
                 "no number is NaN or infinite",
