@@ -92,12 +92,14 @@ def test_assets_name_their_upstreams_by_key_and_import_no_sibling():
 
 def test_everything_that_runs_by_itself_does_so_from_the_start(repository):
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
-    names = {"registry_sync", "run_on_start", "freshness", "healing", "derive", "alerts", "sweep_on_start"}
+    names = {"registry_sync", "run_on_start", "freshness", "healing", "derive", "alerts"}
+    names |= {"sweep_on_start", "online_catch_up"}
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
     running = {
         s.name for s in repository.schedule_defs if s.default_status == dg.DefaultScheduleStatus.RUNNING
     }
     nightly = {"gap_scan_hourly", "gap_scan_nightly", "quality_scan_nightly", "report_coverage_daily"}
+    nightly |= {"online_check_hourly"}
     assert running == {"hot_1m", "hot_5m", "housekeeping_nightly", "derive_nightly", *nightly}
     jobs = {"ingest_market", "derive_market", "gap_scan", "quality_scan", "report_coverage", "housekeeping"}
     assert jobs <= {job.name for job in repository.get_all_jobs()}

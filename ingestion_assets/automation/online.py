@@ -1,5 +1,6 @@
 """The online store's own work: the job that fills it, the check and the sweep of its keys, when they run."""
 
+import json
 from typing import Any
 
 import dagster as dg
@@ -9,11 +10,15 @@ from ingestion_assets.assets.online import ASSETS, DOMAIN
 from ingestion_assets.automation.jobs import CAUSE
 from ingestion_assets.automation.schedules import at_work
 from ingestion_assets.automation.sensors import DEPLOYMENT
-from ingestion_assets.resources import WorkbenchResource
+from ingestion_assets.partitions import run_requests
+from ingestion_assets.resources import WorkbenchResource, workbench
 from ingestion_assets.settings import Settings
 from ingestion_assets.stores.online import OnlineError, OnlineStore
+from ingestion_assets.tables import FEATURES, Table
 
 MAX_KEYS = 1_000
+LOOKED_AT_ONCE = 2_000
+CATCH_UP = "online_catch_up"
 _SET_REDIS = "REDIS_URL is not set: set it to redis://host:6379/0"
 
 ONLINE_JOB = dg.define_asset_job(
@@ -120,25 +125,26 @@ def sweep_cron(settings: Settings) -> str:
 
 
 def online_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    there = settings.redis_url is not None
+    """The sweep is on with TTL_SWEEP_ENABLED or TTL_SWEEP_CRON; without Redis nothing is asked for."""
     wanted = settings.ttl_sweep_enabled or settings.ttl_sweep_cron is not None
     return [
-        dg.ScheduleDefinition(
-            name="redis_ttl_sweep",
-            job=redis_ttl_sweep,
-            cron_schedule=sweep_cron(settings),
-            execution_timezone=settings.sched_tz,
-            default_status=_status(there and wanted),
-            description="The sweep at TTL_SWEEP_CRON; on with TTL_SWEEP_ENABLED or TTL_SWEEP_CRON.",
-        ),
-        dg.ScheduleDefinition(
-            name="online_check_hourly",
-            job=ONLINE_CHECK_JOB,
-            cron_schedule="35 * * * *",
-            execution_timezone="UTC",
-            default_status=_status(there),
-        ),
+        _schedule("redis_ttl_sweep", redis_ttl_sweep, sweep_cron(settings), settings.sched_tz, wanted),
+        _schedule("online_check_hourly", ONLINE_CHECK_JOB, "35 * * * *", "UTC", True),
     ]
+
+
+def _schedule(name: str, job: Any, cron: str, zone: str, running: bool) -> dg.ScheduleDefinition:
+    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
+
+    @dg.schedule(name=name, job=job, cron_schedule=cron, execution_timezone=zone, default_status=status)
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if workbench().online is None:
+            return dg.SkipReason(_SET_REDIS)
+        if at_work(context.instance, name):
+            return dg.SkipReason(f"the last run of {name} is still at work")
+        return dg.RunRequest(tags={CAUSE: name})
+
+    return tick
 
 
 def online_sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -160,11 +166,60 @@ def online_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         request = dg.RunRequest(run_key=f"sweep:{DEPLOYMENT}", tags={CAUSE: "sweep_on_start"})
         return dg.SensorResult(run_requests=[request], cursor=DEPLOYMENT)
 
-    return [sweep_on_start]
+    @dg.sensor(
+        job=ONLINE_JOB,
+        minimum_interval_seconds=settings.sensor_interval_sec,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Puts online what landed in a run that failed before it came to that, or at that.",
+    )
+    def online_catch_up(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
+        if settings.redis_url is None:
+            return dg.SkipReason(_SET_REDIS)
+        if at_work(context.instance, CATCH_UP):
+            return dg.SkipReason("the last catching up is still at work")
+        marks: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
+        requests: list[dg.RunRequest] = []
+        for table in FEATURES.values():
+            keys, marks[table.name] = left_behind(context.instance, table, marks.get(table.name))
+            requests += run_requests(
+                ONLINE_JOB.name,
+                keys,
+                context.instance.get_dynamic_partitions(DOMAIN),
+                tags={CAUSE: CATCH_UP},
+                asset_selection=[dg.AssetKey(["online", table.name])],
+                asset_check_keys=[],
+            )
+        skipped = None if requests else "every run that made features put them online"
+        return dg.SensorResult(run_requests=requests, skip_reason=skipped, cursor=json.dumps(marks))
+
+    return [sweep_on_start, online_catch_up]
 
 
-def _status(running: bool) -> dg.DefaultScheduleStatus:
-    return dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
+def left_behind(instance: dg.DagsterInstance, table: Table, after: int | None) -> tuple[set[str], int]:
+    """Partitions whose features landed in a run that failed, and up to where was looked.
+
+    A run that is still at work is looked at the next time; one that is seen for the first time, at the
+    very first tick, is left alone: what it made will soon have left the online window.
+    """
+    key = dg.AssetKey(table.path.split("/"))
+    if after is None:
+        newest = instance.fetch_materializations(key, limit=1).records
+        return set(), newest[0].storage_id if newest else 0
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=key, after_storage_id=after), limit=LOOKED_AT_ONCE, ascending=True
+    ).records
+    keys: set[str] = set()
+    states: dict[str, dg.DagsterRun | None] = {}
+    for record in found:
+        if record.run_id not in states:
+            states[record.run_id] = instance.get_run_by_id(record.run_id)
+        run = states[record.run_id]
+        if run is not None and not run.is_finished:
+            break
+        after = record.storage_id
+        if run is not None and run.status != dg.DagsterRunStatus.SUCCESS and record.partition_key:
+            keys.add(record.partition_key)
+    return keys, after
 
 
 ONLINE_JOBS: list[Any] = [ONLINE_JOB, ONLINE_CHECK_JOB, redis_ttl_sweep]

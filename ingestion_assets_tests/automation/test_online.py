@@ -1,16 +1,21 @@
 """The sweep as a job with a memory, its schedule and its start; the check of the TTLs."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 import redis
+from dagster._core.events import DagsterEvent, StepMaterializationData
 
-from ingestion_assets.automation.online import online_schedules, online_sensors
+from ingestion_assets.automation.online import CATCH_UP, online_schedules, online_sensors
+from ingestion_assets.partitions import RANGE_END, RANGE_START
 from ingestion_assets.settings import load_settings
-from ingestion_assets_tests.market_world import failure_text
+from ingestion_assets.tables import FEATURES
+from ingestion_assets_tests.market_world import M1, asset_key, failure_text
 
 ONLINE = dg.AssetKey(["online", "market_1m"])
+BTC, ETH = "binance.BTC-USDT", "binance.ETH-USDT"
 SECRET = "hunter2-hunter2"
 
 
@@ -135,14 +140,18 @@ class TestSchedule:
         ],
     )
     def test_says_when_and_whether(self, environment, cron, running):
-        for url, there in (("redis://h", True), (None, False)):
-            made = online_schedules(load_settings(redis_url=url, **environment))
-            schedule = next(s for s in made if s.name == "redis_ttl_sweep")
-            assert schedule.cron_schedule == cron
-            status = (
-                dg.DefaultScheduleStatus.RUNNING if running and there else dg.DefaultScheduleStatus.STOPPED
-            )
-            assert schedule.default_status == status
+        schedule = online_schedules(load_settings(**environment))[0]
+        assert (schedule.name, schedule.cron_schedule) == ("redis_ttl_sweep", cron)
+        status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
+        assert schedule.default_status == status
+
+    @pytest.mark.parametrize("name", ["redis_ttl_sweep", "online_check_hourly"])
+    def test_asks_for_one_run_at_a_time_and_for_none_without_redis(self, world, redis_url, name):
+        assert "REDIS_URL is not set" in world.at(name, datetime.now(UTC)).skip_message
+        world.setenv(REDIS_URL=redis_url)
+        assert len(world.at(name, datetime.now(UTC)).run_requests) == 1
+        world.pretend("redis_ttl_sweep", dg.DagsterRunStatus.STARTED, **{"ingest/cause": name})
+        assert "is still at work" in world.at(name, datetime.now(UTC)).skip_message
 
 
 class TestStart:
@@ -161,3 +170,67 @@ class TestStart:
         off = online_sensors(load_settings(redis_url="redis://h", run_on_start=False))[0]
         assert "RUN_ON_START is off" in world.tick(off).skip_message
         assert "REDIS_URL is not set" in world.tick(online_sensors(load_settings())[0]).skip_message
+
+
+class TestCatchUp:
+    @pytest.fixture
+    def keys(self, world, client):
+        """Two series with an hour of bars; the sensor has had its first look."""
+        now = datetime.now(UTC)
+        world.register(BTC, ETH, since=now - timedelta(hours=1))
+        months = sorted({f"{now - timedelta(hours=n):%Y-%m}" for n in range(2)})
+        keys = f"{months[0]}|{BTC}", f"{months[-1]}|{ETH}"
+        assert world.run(M1, *keys).success
+        self.cursor = world.tick(self.sensor()).cursor
+        return keys
+
+    def sensor(self):
+        return next(s for s in online_sensors(load_settings(redis_url="redis://h")) if s.name == CATCH_UP)
+
+    def tick(self, world):
+        outcome = world.tick(self.sensor(), self.cursor)
+        self.cursor = outcome.cursor
+        return outcome
+
+    def derive(self, world, keys):
+        whole = world.repository.get_job("derive_market")
+        wanted = {asset_key(FEATURES["1m"]), ONLINE}
+        job = whole.get_subset(asset_selection=wanted, asset_check_selection=set())
+        tags = {RANGE_START: keys[0], RANGE_END: keys[1]}
+        return job.execute_in_process(instance=world.instance, tags=tags, raise_on_error=False)
+
+    def test_leaves_alone_what_went_well(self, world, client, keys):
+        assert self.derive(world, keys).success
+        assert "every run that made features put them online" in self.tick(world).skip_message
+
+    def test_puts_online_what_redis_refused_once_it_is_back(self, world, client, keys, redis_url):
+        world.setenv(REDIS_URL="redis://127.0.0.1:1/0")
+        assert not self.derive(world, keys).success
+        world.setenv(REDIS_URL=redis_url)
+        outcome = self.tick(world)
+        assert all(run.success for run in world.execute(outcome.run_requests))
+        for name in ("BTC-USDT", "ETH-USDT"):
+            assert client.zcard(f"features:market:{name}:1m:_idx") >= 50
+        assert not self.tick(world).run_requests, "once"
+
+    def test_one_series_without_features_keeps_no_other_offline(self, world, client, keys):
+        for month in {key.partition("|")[0] for key in keys}:
+            path = world.file(M1, f"{month}|{ETH}")
+            if path.exists():
+                path.write_bytes(b"not Parquet")
+        assert not self.derive(world, keys).success
+        assert not list(client.scan_iter("features:*")), "a failed step stops the later steps of its run"
+        assert all(run.success for run in world.execute(self.tick(world).run_requests))
+        assert client.zcard("features:market:BTC-USDT:1m:_idx") >= 50
+        assert client.zcard("features:market:ETH-USDT:1m:_idx") == 0
+
+    def test_waits_for_a_run_that_is_still_at_work(self, world, client, keys):
+        run = world.pretend("derive_market", dg.DagsterRunStatus.STARTED)
+        event = dg.AssetMaterialization(asset_key(FEATURES["1m"]), partition=keys[0])
+        logged = DagsterEvent(
+            "ASSET_MATERIALIZATION", "derive_market", event_specific_data=StepMaterializationData(event)
+        )
+        world.instance.report_dagster_event(logged, run.run_id)
+        assert not self.tick(world).run_requests
+        world.instance.report_run_failed(world.instance.get_run_by_id(run.run_id))
+        assert len(self.tick(world).run_requests) == 1
