@@ -20,7 +20,7 @@ from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.lake import CorruptFile
-from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, STATISTICS, Table
+from ingestion_assets.tables import DERIVED, FEATURES, FETCHED, STATISTICS, Table
 from ingestion_assets.tables.market import candles
 from ingestion_assets.workbench import Workbench
 
@@ -44,13 +44,8 @@ class ReconcileConfig(dg.Config):
 
 
 def followed(bench: Workbench, table: Table) -> list[Series]:
-    """The series that the table should have: enabled, with this timeframe, and history by request."""
-    timeframe = table.name.removeprefix("ohlcv_")
-    return [
-        s
-        for s in bench.registry.series(table.domain, enabled_only=True)
-        if timeframe in s.timeframes and s.rest
-    ]
+    """The series that the table should have: enabled, wanted in this table, and with history."""
+    return [s for s in bench.registry.series(table.domain, enabled_only=True) if s.follows(table)]
 
 
 def gap_audits(
@@ -78,7 +73,7 @@ def gap_audits(
 def freshness_result(bench: Workbench, table: Table, now: datetime) -> dg.AssetCheckResult:
     """Late series, and venues most of whose series are late; alerts.py turns these into messages."""
     settle = timedelta(seconds=bench.settings.settle_seconds)
-    limit = timedelta(minutes=bench.settings.freshness_minutes)
+    limit = table.late_after or timedelta(minutes=bench.settings.freshness_minutes)
     entries = bench.registry.entries(table.domain)
     known_since = {entry.series.id: entry.created_at for entry in entries}
     states = lateness(table, followed(bench, table), bench.lake, now, settle, known_since)
@@ -297,10 +292,10 @@ async def reconcile(
     return compared, different
 
 
-GAP_CHECKS = [_gap_check(table) for table in INGESTED.values()]
-FRESH_CHECKS = [_fresh_check(table) for table in INGESTED.values()]
+GAP_CHECKS = [_gap_check(table) for table in FETCHED.values()]
+FRESH_CHECKS = [_fresh_check(table) for table in FETCHED.values()]
 PROMISE_CHECKS = [
-    _promise_check(table) for group in (INGESTED, DERIVED, FEATURES, STATISTICS) for table in group.values()
+    _promise_check(table) for group in (FETCHED, DERIVED, FEATURES, STATISTICS) for table in group.values()
 ]
 RECONCILE_CHECKS = [_reconcile_check(DERIVED[name]) for name in ("1h", "1d")]
 CHECKS = [*GAP_CHECKS, *FRESH_CHECKS, *PROMISE_CHECKS, *RECONCILE_CHECKS]

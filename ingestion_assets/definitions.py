@@ -26,7 +26,7 @@ from ingestion_assets.io_managers.lake import LakeIOManager  # noqa: E402
 from ingestion_assets.io_managers.online import OnlineIOManager  # noqa: E402
 from ingestion_assets.resources import WorkbenchResource  # noqa: E402
 from ingestion_assets.settings import load_settings  # noqa: E402
-from ingestion_assets.tables import ALL, INGESTED  # noqa: E402
+from ingestion_assets.tables import ALL, FETCHED  # noqa: E402
 
 OWNERS = ["team:market-data"]
 
@@ -50,7 +50,7 @@ def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
             metadata={"dagster/column_schema": dg.TableSchema(columns=columns), "key": table.key},
             kinds={"python", "parquet"},
         )
-    if table in INGESTED.values():
+    if path in FETCHED:
         # By the time of the last materialisation of any partition; the check `fresh` looks at the data.
         spec = spec.replace_attributes(
             freshness_policy=dg.FreshnessPolicy.time_window(

@@ -34,7 +34,7 @@ from ingestion_assets.stores.lake import Lake
 from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.stores.online import OnlineStore, online_id
 from ingestion_assets.stores.registry_table import Registry
-from ingestion_assets.tables import INGESTED, Table
+from ingestion_assets.tables import FETCHED, INGESTED, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -235,8 +235,13 @@ class Workbench:
         piece = Slice(series, month, window or month_window(month))
         return land_computed(table, piece, compute, self.lake, run=run, code_version=self.code_version)
 
-    def adopt(self, ids: Iterable[str], now: datetime) -> tuple[dict[str, Series], dict[str, Exception]]:
-        """Series by id; one that is not registered yet is looked up at its venue and registered."""
+    def adopt(
+        self, ids: Iterable[str], now: datetime, domain: str | None = None
+    ) -> tuple[dict[str, Series], dict[str, Exception]]:
+        """Series by id; one that is not registered yet is looked up at its vendor and registered.
+
+        With a domain, one that belongs to another is refused.
+        """
         known = {series.id: series for series in self.registry.series()}
         found: dict[str, Series] = {}
         refused: dict[str, Exception] = {}
@@ -248,9 +253,12 @@ class Workbench:
                     canonical = given[1] if given else _market_id(name)[0]
                     if canonical != name:
                         raise ValueError(f"series id {name!r} is an alias: name the partition {canonical}")
-                    self.registry.add_missing([self.describe(name, now)])
+                    described = self.describe(name, now)
+                    _check_domain(described, domain)
+                    self.registry.add_missing([described])
                     known[name] = self.registry.require(name).series
                     self.expect([known[name]], now)
+                _check_domain(known[name], domain)
                 found[name] = known[name]
             except (SourceError, ValueError) as error:
                 refused[name] = error
@@ -260,8 +268,9 @@ class Workbench:
         """Note in the ledger what the lake should hold of new series and nobody has fetched yet."""
         grace = timedelta(minutes=self.settings.freshness_minutes)
         for series in newcomers:
-            for timeframe in series.timeframes if series.rest else ():
-                audit(INGESTED[timeframe], series, self.lake, self.ledger, now, grace=grace)
+            for table in FETCHED.values():
+                if series.follows(table):
+                    audit(table, series, self.lake, self.ledger, now, grace=grace)
 
     async def look_up(self, exchange: str, symbol: str) -> Market:
         """The market at the venue; raises NotFound with the nearest names."""
@@ -337,6 +346,11 @@ class Workbench:
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) != 0:
                         raise
+
+
+def _check_domain(series: Series, domain: str | None) -> None:
+    if domain is not None and series.domain != domain:
+        raise ValueError(f"series {series.id!r} belongs to {series.domain}, not to {domain}: use its assets")
 
 
 def _market_id(text: str) -> tuple[str, str]:

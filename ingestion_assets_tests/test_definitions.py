@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 import ingestion_assets.assets
-from ingestion_assets.tables import ALL, DERIVED, INGESTED
+from ingestion_assets.tables import ALL, DERIVED, FED, FETCHED
 from ingestion_assets_tests.market_world import M1, asset_key, utc
 
 PROJECT = Path(ingestion_assets.assets.__file__).parents[2]
@@ -50,19 +50,19 @@ class TestEveryTable:
             assert column.description == stated.text
             assert column.constraints.nullable is not stated.required
 
-    def test_is_cut_by_month_and_series(self, graph, table):
+    def test_is_cut_by_month_or_day_and_series(self, graph, table):
         partitions = graph.get(asset_key(table)).partitions_def
-        assert {d.name for d in partitions.partitions_defs} == {"month", "series"}
+        assert {d.name for d in partitions.partitions_defs} == {table.cut, "series"}
         assert graph.get(asset_key(table)).backfill_policy == dg.BackfillPolicy.single_run()
 
     def test_is_checked(self, graph, table):
         names = {key.name for key in graph.asset_check_keys if key.asset_key == asset_key(table)}
         assert "promises" in names
-        assert names >= ({"complete", "fresh"} if table in INGESTED.values() else set())
+        assert names >= ({"complete", "fresh"} if table in FETCHED.values() else set())
 
     def test_has_a_freshness_badge_when_it_comes_from_a_venue(self, graph, table):
         policy = graph.get(asset_key(table)).freshness_policy
-        assert (policy is not None) == (table in INGESTED.values())
+        assert (policy is not None) == (table in FETCHED.values())
 
 
 def test_no_asset_is_left_outside(repository, graph):
@@ -100,7 +100,8 @@ def test_everything_that_runs_by_itself_does_so_from_the_start(repository):
     }
     nightly = {"gap_scan_hourly", "gap_scan_nightly", "quality_scan_nightly", "report_coverage_daily"}
     nightly |= {"online_check_hourly"}
-    assert running == {"hot_1m", "hot_5m", "housekeeping_nightly", "derive_nightly", *nightly}
+    feeds = {f"hot_{table.path.replace('/', '_')}" for table in FED.values()}
+    assert running == {"hot_1m", "hot_5m", "housekeeping_nightly", "derive_nightly", *nightly, *feeds}
     jobs = {"ingest_market", "derive_market", "gap_scan", "quality_scan", "report_coverage", "housekeeping"}
     assert jobs <= {job.name for job in repository.get_all_jobs()}
 

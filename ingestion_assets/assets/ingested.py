@@ -1,4 +1,4 @@
-"""Candles from venues: one asset for each timeframe in tables.INGESTED, all made alike."""
+"""What vendors give: one asset for each table that is fetched, all made alike."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,12 +7,12 @@ import dagster as dg
 from pydantic import Field
 
 from ingestion_assets.ingestion import Landed, Options, Slice, summary
-from ingestion_assets.intervals import Window, month_window
+from ingestion_assets.intervals import Window, period_window
 from ingestion_assets.io_managers.lake import Harvest, Progress, failure, metadata_of
-from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
+from ingestion_assets.partitions import keys_of_run, partitions_of, parts_of
 from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.resources import WorkbenchResource
-from ingestion_assets.tables import INGESTED, Table
+from ingestion_assets.tables import FETCHED, Table
 from ingestion_assets.workbench import Workbench
 
 
@@ -26,23 +26,27 @@ class IngestConfig(dg.Config):
 
 
 def slices_for(
-    bench: Workbench, keys: list[str], lookback_minutes: int | None, now: datetime
+    bench: Workbench,
+    keys: list[str],
+    lookback_minutes: int | None,
+    now: datetime,
+    domain: str = "market",
 ) -> tuple[list[Slice], list[tuple[str, Exception]]]:
-    """The keys' slices, newest month first, and the keys whose series cannot be ingested, with why."""
-    series, refused = bench.adopt(dict.fromkeys(parts_of(key)[1] for key in keys), now)
+    """The keys' slices, newest first, and the keys whose series cannot be ingested, with why."""
+    series, refused = bench.adopt(dict.fromkeys(parts_of(key)[1] for key in keys), now, domain)
     reach = now - timedelta(minutes=lookback_minutes) if lookback_minutes else None
     slices, bad = [], []
     for key in sorted(keys, key=lambda k: parts_of(k)[0], reverse=True):
-        month, name = parts_of(key)
+        period, name = parts_of(key)
         if name in refused:
             bad.append((key, refused[name]))
-        elif not series[name].rest:
+        elif series[name].domain == "market" and not series[name].rest:
             bad.append((key, ValueError(_no_history(series[name]))))
         else:
-            # A month beyond the reach is looked at and not fetched, so its figures are still true.
-            whole = month_window(month)
+            # A period beyond the reach is looked at and not fetched, so its figures are still true.
+            whole = period_window(period)
             start = min(max(whole.start, reach or whole.start), whole.end)
-            slices.append(Slice(series[name], month, Window(start, whole.end)))
+            slices.append(Slice(series[name], period, Window(start, whole.end)))
     return slices, bad
 
 
@@ -53,21 +57,21 @@ def _no_history(series: Series) -> str:
     )
 
 
-def candles_asset(table: Table) -> dg.AssetsDefinition:
+def fetched_asset(table: Table) -> dg.AssetsDefinition:
     @dg.asset(
         key=table.path.split("/"),
-        partitions_def=MARKET,
+        partitions_def=partitions_of(table),
         backfill_policy=dg.BackfillPolicy.single_run(),
         io_manager_key="lake",
         output_required=False,
         description=table.text,
     )
-    def candles(
+    def fetched(
         context: dg.AssetExecutionContext, config: IngestConfig, workbench: WorkbenchResource
     ) -> Iterator[dg.Output[Harvest]]:
         keys, bench, now = keys_of_run(context), workbench.open(), datetime.now(UTC)
         options = Options(full_refresh=config.full_refresh, dry_run=config.dry_run, verify=config.verify)
-        slices, refused = slices_for(bench, keys, config.lookback_minutes, now)
+        slices, refused = slices_for(bench, keys, config.lookback_minutes, now, table.domain)
         landing = bench.ingest(
             table, slices, run=f"run:{context.run.run_id}", options=options, refused=refused
         )
@@ -76,7 +80,7 @@ def candles_asset(table: Table) -> dg.AssetsDefinition:
             return
         yield dg.Output(Harvest(table, landing))
 
-    return candles
+    return fetched
 
 
 def _show(context: dg.AssetExecutionContext, landing: Iterator[Landed]) -> None:
@@ -94,4 +98,4 @@ def _show(context: dg.AssetExecutionContext, landing: Iterator[Landed]) -> None:
         raise failure(totals)
 
 
-ASSETS = [candles_asset(table) for table in INGESTED.values()]
+ASSETS = [fetched_asset(table) for table in FETCHED.values()]

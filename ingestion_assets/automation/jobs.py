@@ -8,7 +8,7 @@ import dagster as dg
 
 from ingestion_assets import checks
 from ingestion_assets.checks_leak import LEAK_CHECKS
-from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, STATISTICS
+from ingestion_assets.tables import DERIVED, FEATURES, FED, INGESTED, STATISTICS, Table
 
 # Tags by which sensors and schedules know their own runs.
 CAUSE = "ingest/cause"
@@ -29,6 +29,12 @@ def part(*paths: str) -> dict[str, Any]:
     return {"asset_selection": keys, "asset_check_keys": blocking}
 
 
+def job_for(table: Table) -> str:
+    """The name of the job that fetches a table."""
+    job = FEED_JOBS[table.domain, table.cut] if table.path in FED else INGEST_JOB
+    return job.name
+
+
 def _checks_only(definitions: list[dg.AssetChecksDefinition]) -> dg.AssetSelection:
     return dg.AssetSelection.checks(*definitions)
 
@@ -38,6 +44,15 @@ INGEST_JOB = dg.define_asset_job(
     selection=_assets_only(table.path for table in INGESTED.values()),
     description="Fetch what is missing of the selected tables for the partitions of the run.",
 )
+# Tables of a domain that are cut alike have a job: a run's range is of one kind of partitions.
+FEED_JOBS = {
+    (domain, cut): dg.define_asset_job(
+        f"ingest_{domain}" + ("_by_day" if cut == "day" else ""),
+        selection=_assets_only(t.path for t in FED.values() if (t.domain, t.cut) == (domain, cut)),
+        description="Fetch what is missing of the selected tables for the partitions of the run.",
+    )
+    for domain, cut in sorted({(table.domain, table.cut) for table in FED.values()})
+}
 DERIVE_JOB = dg.define_asset_job(
     "derive_market",
     selection=_assets_only({*HOURLY, *itertools.chain(*AT_ONCE.values())}) | _checks_only(LEAK_CHECKS),
@@ -58,7 +73,7 @@ REPORT_JOB = dg.define_asset_job(
     selection=dg.AssetSelection.assets(["reports", "market_coverage"]),
     description="Draw the coverage report.",
 )
-JOBS = [INGEST_JOB, DERIVE_JOB, GAP_SCAN_JOB, QUALITY_JOB, REPORT_JOB]
+JOBS = [INGEST_JOB, *FEED_JOBS.values(), DERIVE_JOB, GAP_SCAN_JOB, QUALITY_JOB, REPORT_JOB]
 EVERY_GAP = dg.RunConfig(
     ops={check.node_def.name: checks.GapCheckConfig(recent_months=None) for check in checks.GAP_CHECKS}
 )

@@ -21,6 +21,7 @@ from ingestion_assets.automation.jobs import (
     INGEST_JOB,
     QUALITY_JOB,
     REPORT_JOB,
+    job_for,
     part,
 )
 from ingestion_assets.checks import followed
@@ -29,7 +30,7 @@ from ingestion_assets.partitions import key_of, keys_in, run_requests
 from ingestion_assets.resources import workbench
 from ingestion_assets.seeds import fetched_as
 from ingestion_assets.settings import MarketJob, Settings, SettingsError
-from ingestion_assets.tables import DERIVED, INGESTED, Table
+from ingestion_assets.tables import DERIVED, FED, FETCHED, INGESTED, Table
 
 LOOK_BACK = timedelta(hours=2)
 AT_WORK = [
@@ -61,7 +62,7 @@ def tick(
     lookback_minutes: int | None = None,
     run_key: str | None = None,
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Requests for the newest bars of these series."""
+    """Requests for the newest rows of these series."""
     order = instance.get_dynamic_partitions(table.domain)
     there = [name for name in names if name in set(order)]
     if not there:
@@ -74,8 +75,8 @@ def tick(
         op = table.path.replace("/", "__")
         config = {"run_config": {"ops": {op: {"config": {"lookback_minutes": lookback_minutes}}}}}
     return run_requests(
-        INGEST_JOB.name,
-        keys_in(Window(now - back, now), there),
+        job_for(table),
+        keys_in(Window(now - back, now), there, table.cut),
         order,
         run_key=run_key,
         tags={CAUSE: cause},
@@ -104,6 +105,32 @@ def _hot(settings: Settings, table: Table, cron: str) -> dg.ScheduleDefinition:
         now = _time(context)
         names = [s.id for s in followed(workbench(), table) if s.id not in taken]
         return tick(context.instance, table, names, now, cause=f"hot_{timeframe}", run_key=now.isoformat())
+
+    return hot
+
+
+def _short(table: Table) -> str:
+    """`1m` for the market's candles, `derivatives_funding_rates` for what is not the market's."""
+    if table.domain == "market":
+        return table.name.removeprefix("ohlcv_")
+    return table.path.replace("/", "_")
+
+
+def _hot_feed(settings: Settings, table: Table) -> dg.ScheduleDefinition:
+    name = f"hot_{_short(table)}"
+
+    @dg.schedule(
+        name=name,
+        job_name=job_for(table),
+        cron_schedule=table.cron or "0 * * * *",
+        execution_timezone=settings.sched_tz,
+        default_status=_status(True),
+        description=f"The newest of {table.path} for the enabled series that follow it.",
+    )
+    def hot(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        now = _time(context)
+        names = [s.id for s in followed(workbench(), table)]
+        return tick(context.instance, table, names, now, cause=name, run_key=f"{name}:{now.isoformat()}")
 
     return hot
 
@@ -188,11 +215,11 @@ def registry_requests(
     """One execution of the whole registry: every table for the series that follow it."""
     requests: list[dg.RunRequest] = []
     skipped = dg.SkipReason("the registry has no enabled series")
-    for timeframe, table in INGESTED.items():
+    for table in FETCHED.values():
         names = [s.id for s in followed(workbench(), table)]
         if not names:
             continue
-        part = f"{cause}_{timeframe}"
+        part = f"{cause}_{_short(table)}"
         found = tick(instance, table, names, now, cause=part, run_key=f"{part}:{now.isoformat()}")
         if isinstance(found, dg.SkipReason):
             skipped = found
@@ -245,6 +272,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     return [
         _hot(settings, INGESTED["1m"], settings.hot_cron),
         _hot(settings, INGESTED["5m"], settings.hot_5m_cron),
+        *(_hot_feed(settings, table) for table in FED.values()),
         *_market_jobs("market_jobs", "MARKET_JOBS", settings.market_jobs, settings),
         *_market_jobs("market_ingest_jobs", "MARKET_INGEST_JOBS", settings.market_ingest_jobs, settings),
         *_backfill_window(settings),

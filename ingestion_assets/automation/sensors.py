@@ -8,18 +8,19 @@ from typing import Any
 import dagster as dg
 
 from ingestion_assets.automation.following import derive
-from ingestion_assets.automation.jobs import CAUSE, INGEST_JOB
+from ingestion_assets.automation.jobs import CAUSE, FEED_JOBS, INGEST_JOB, job_for
 from ingestion_assets.automation.schedules import at_work, only, registry_requests
 from ingestion_assets.checks import followed, freshness_result, gap_audits
-from ingestion_assets.intervals import months
+from ingestion_assets.intervals import periods
 from ingestion_assets.partitions import key_of, parts_of, run_requests
 from ingestion_assets.resources import workbench
 from ingestion_assets.seeds import plant
 from ingestion_assets.settings import Settings
 from ingestion_assets.stores.gap_ledger import Gap
 from ingestion_assets.stores.registry_table import process_alive
-from ingestion_assets.tables import INGESTED
+from ingestion_assets.tables import FETCHED
 
+DOMAINS = list(dict.fromkeys(table.domain for table in FETCHED.values()))
 DEPLOYMENT = uuid.uuid4().hex  # one for each start of the code server
 
 
@@ -47,31 +48,37 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         bench, now = workbench(), datetime.now(UTC)
         lost = bench.registry.release_lost(lambda owner: run_alive(context.instance, owner))
         problems = {} if context.cursor == DEPLOYMENT else plant(bench, now=now)[1]
-        registered = {s.id for s in bench.registry.series("market")}
-        partitions = context.instance.get_dynamic_partitions("market")
-        typed = [name for name in partitions if name not in registered]
-        _, refused = bench.adopt(typed, now)
+        refused: dict[str, Exception] = {}
+        fresh = count = 0
+        for domain in DOMAINS:
+            registered = {s.id for s in bench.registry.series(domain)}
+            partitions = context.instance.get_dynamic_partitions(domain)
+            typed = [name for name in partitions if name not in registered]
+            found = bench.adopt(typed, now, domain)[1]
+            refused |= found
+            registered |= set(typed) - set(found)
+            added = sorted(registered - set(partitions))
+            if added:
+                context.instance.add_dynamic_partitions(domain, added)
+            new = {*added, *typed} - set(found)
+            for table in FETCHED.values() if new else ():
+                if table.domain == domain:
+                    # What they lack goes into the ledger, from which healing fetches their history.
+                    gap_audits(bench, table, now, None, among=new)
+            fresh, count = fresh + len(new), count + len(registered)
         problems |= refused
-        registered |= set(typed) - set(refused)
-        added = sorted(registered - set(partitions))
-        if added:
-            context.instance.add_dynamic_partitions("market", added)
-        fresh = {*added, *typed} - set(refused)
-        for table in INGESTED.values() if fresh else ():
-            # What they lack goes into the ledger, from which healing fetches their history.
-            gap_audits(bench, table, now, None, among=fresh)
         for name, error in problems.items():
             context.log.error(f"{name}: {type(error).__name__}: {error}")
-        said = f"{len(registered)} series, {len(fresh)} new, {len(lost)} interrupted, {len(problems)} refused"
+        said = f"{count} series, {fresh} new, {len(lost)} interrupted, {len(problems)} refused"
         if problems:
             said += ": " + "; ".join(f"{name}: {error}" for name, error in problems.items())
         return dg.SensorResult(
-            skip_reason=said, cursor=context.cursor if set(problems) - set(typed) else DEPLOYMENT
+            skip_reason=said, cursor=context.cursor if set(problems) - set(refused) else DEPLOYMENT
         )
 
     @dg.sensor(
         **every,
-        job=INGEST_JOB,
+        jobs=[INGEST_JOB, *FEED_JOBS.values()],
         description="One execution of the whole registry when the deployment starts (RUN_ON_START).",
     )
     def run_on_start(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
@@ -92,13 +99,13 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         now = datetime.now(UTC)
         before = dict(part.split("=", 1) for part in (context.cursor or "").split(";") if "=" in part)
         said, results = {}, []
-        for table in INGESTED.values():
-            if not followed(workbench(), table) and table.name not in before:
+        for path, table in FETCHED.items():
+            if not followed(workbench(), table) and path not in before:
                 continue  # never looked at; once it was, the last of its series leaving ends what was late
             result = freshness_result(workbench(), table, now)
             names = [*_names(result, "late"), *_names(result, "late_venues")]
-            said[table.name] = f"{now:%Y%m%d%H}{now.minute // 10}:{','.join(names)}"
-            if before.get(table.name) != said[table.name]:
+            said[path] = f"{now:%Y%m%d%H}{now.minute // 10}:{','.join(names)}"
+            if before.get(path) != said[path]:
                 results.append(result)
         return dg.SensorResult(
             asset_events=[_evaluation(result) for result in results],
@@ -107,7 +114,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         **every,
-        job=INGEST_JOB,
+        jobs=[INGEST_JOB, *FEED_JOBS.values()],
         description="Fetches what the gap ledger says is missing: new series' history, holes, deleted "
         "months; a few partitions at a time, newest first, waiting longer after each vain try.",
     )
@@ -120,14 +127,14 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if at_work(context.instance, "run_on_start"):
             return dg.SkipReason("the newest bars come first: the run at the start is still at work")
         requests: list[dg.RunRequest] = []
-        order = context.instance.get_dynamic_partitions("market")
-        for table in INGESTED.values():
+        for table in FETCHED.values():
+            order = context.instance.get_dynamic_partitions(table.domain)
             wanted = {s.id for s in followed(bench, table)} & set(order)
             gaps = [g for g in due if g.table == table.path and g.series in wanted]
-            keys, taken = newest_keys(gaps, settings.heal_partitions_per_tick)
+            keys, taken = newest_keys(gaps, settings.heal_partitions_per_tick, table.cut)
             bench.ledger.tried(taken, now)
             requests += run_requests(
-                INGEST_JOB.name,
+                job_for(table),
                 keys,
                 order,
                 tags={CAUSE: "healing"},
@@ -138,12 +145,12 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     return [registry_sync, run_on_start, freshness, healing, derive(every)]
 
 
-def newest_keys(gaps: Iterable[Gap], limit: int) -> tuple[list[str], list[Gap]]:
+def newest_keys(gaps: Iterable[Gap], limit: int, cut: str = "month") -> tuple[list[str], list[Gap]]:
     """The newest partitions that hold gaps, at most so many, and the gaps that they touch."""
     by_key: dict[str, list[Gap]] = {}
     for gap in gaps:
-        for month in months(gap.window):
-            by_key.setdefault(key_of(month, gap.series), []).append(gap)
+        for period in periods(gap.window, cut):
+            by_key.setdefault(key_of(period, gap.series), []).append(gap)
     keys = sorted(by_key, key=lambda k: parts_of(k)[0], reverse=True)[:limit]
     taken = {gap.id: gap for key in keys for gap in by_key[key]}
     return keys, list(taken.values())

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from ingestion_assets.ingestion import Landed, summary
-from ingestion_assets.intervals import month_window, union
+from ingestion_assets.intervals import period_window, union
 from ingestion_assets.io_managers.partition_metadata import add_partition_metadata
 from ingestion_assets.partitions import parts_of
 from ingestion_assets.tables import ALL, Table
@@ -71,7 +71,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
             by_series.setdefault(series, []).append(month)
         parts = []
         for series, names in by_series.items():
-            for window in union(month_window(month) for month in names):
+            for window in union(period_window(month) for month in names):
                 rows = bench.lake.read(table, series, window)
                 parts.append(rows.append_column("series", pa.array([series] * rows.num_rows, pa.string())))
         rows = pa.concat_tables(parts) if parts else table.empty()

@@ -8,8 +8,11 @@ from ingestion_assets.tables.market import DERIVED, INGESTED
 from ingestion_assets.tables.snapshots import SNAPSHOTS
 from ingestion_assets.tables.statistics import STATISTICS
 
+# What vendors' feeds give; a domain whose tables stand here has assets, schedules, checks and healing.
+FED: dict[str, Table] = {table.path: table for group in (DERIVATIVES,) for table in group.values()}
+FETCHED: dict[str, Table] = {table.path: table for table in (*INGESTED.values(), *FED.values())}
 ALL: dict[str, Table] = {
-    table.path: table for group in (INGESTED, DERIVED, FEATURES, STATISTICS) for table in group.values()
+    table.path: table for group in (INGESTED, DERIVED, FEATURES, STATISTICS, FED) for table in group.values()
 }
 
 __all__ = [
@@ -18,6 +21,8 @@ __all__ = [
     "DERIVED",
     "EQUITIES",
     "FEATURES",
+    "FED",
+    "FETCHED",
     "INGESTED",
     "SNAPSHOTS",
     "STATISTICS",

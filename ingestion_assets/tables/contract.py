@@ -67,6 +67,10 @@ class Table:
     computed: bool = False  # from other tables: rows are given whole, a null takes the place of a value
     version: int = 1
 
+    # How it is kept up to date, where vendors' feeds give it.
+    cron: str | None = None  # when the newest is fetched
+    late_after: timedelta | None = None  # so far behind the present is late; else FRESHNESS_MINUTES
+
     # For a reader who decides whether to use it.
     origin: str = ""
     cadence: str = ""

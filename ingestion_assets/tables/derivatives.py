@@ -41,6 +41,7 @@ PERP_1M = dataclasses.replace(
     candles("1m", timedelta(minutes=1)),
     domain="derivatives",
     text="1m candles of perpetual futures as the venue gives them; closed bars only, nothing filled in.",
+    cron="*/5 * * * *",
     origin=_ORIGIN,
     history="since the listing",
 )
@@ -64,7 +65,9 @@ AGG_TRADES_UM = Table(
     cut="day",
     grain=timedelta(minutes=1),
     origin=_ORIGIN,
-    cadence="a day at a time when the archive has it; the open day by REST",
+    cron="20 * * * *",
+    late_after=timedelta(hours=3),
+    cadence="a day at a time when the archive has it; the open day by REST, every hour",
     history="since 2019-12-31 in the archive",
     promises=(
         Promise("id is not negative", unless(lambda rows: values(rows, "id") >= 0)),
@@ -93,6 +96,8 @@ OPEN_INTEREST_5M = Table(
     ),
     grain=timedelta(minutes=5),
     origin="Binance USDT-M: the REST API for 30 days, data.binance.vision `metrics` for what is older",
+    cron="*/15 * * * *",
+    late_after=timedelta(minutes=45),
     cadence="every 15 min",
     history="since 2020-09 in the archive, which has holes; what neither has is `unrecoverable`",
     promises=(
@@ -121,6 +126,8 @@ FUNDING_RATES = Table(
     grid=False,
     grain=timedelta(minutes=1),
     origin=_ORIGIN,
+    cron="*/15 * * * *",
+    late_after=timedelta(minutes=45),
     cadence="every 15 min; settled every 8 hours, of some symbols every 4 or 1",
     history="since the listing",
     promises=(

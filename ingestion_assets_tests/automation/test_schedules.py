@@ -12,6 +12,7 @@ from ingestion_assets.automation.schedules import at_work, registry_requests, sc
 from ingestion_assets.partitions import RANGE_END, RANGE_START
 from ingestion_assets.registry import Strategy
 from ingestion_assets.settings import Settings, SettingsError, load_settings
+from ingestion_assets.tables import FETCHED
 from ingestion_assets_tests.market_world import M1, M5, asset_key, utc
 
 BTC, ETH, SOL = "binance.BTC-USDT", "binance.ETH-USDT", "binance.SOL-USDT"
@@ -222,7 +223,7 @@ def test_the_nightly_gap_scan_looks_at_all_history(world):
     """A null in run config is easily dropped on the way; then two months would be all that is looked at."""
     nightly = world.at("gap_scan_nightly", MIDDAY).run_requests[0]
     assert nightly.run_config["ops"]["market__ohlcv_1m_complete"]["config"] == {"recent_months": None}
-    assert EVERY_GAP.ops.keys() == {"market__ohlcv_1m_complete", "market__ohlcv_5m_complete"}
+    assert EVERY_GAP.ops.keys() == {f"{path.replace('/', '__')}_complete" for path in FETCHED}
     world.register(BTC, since=utc(2020, 1, 1), until=utc(2020, 1, 2))
     hourly = world.at("gap_scan_hourly", MIDDAY).run_requests[0]
     pending = []
