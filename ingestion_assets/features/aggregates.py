@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
 
-from ingestion_assets.intervals import Window
+from ingestion_assets.intervals import MICROSECOND, Window, ceiling, micros
 from ingestion_assets.tables import Table
+from ingestion_assets.tables.arrays import column, nullable, numbers, repeated
+from ingestion_assets.tables.contract import TIME
 
 _SUMS = ("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 
@@ -19,33 +21,36 @@ def aggregate(minutes: pa.Table, table: Table, window: Window, closed_until: dat
     A bar from which minutes are missing is given with a coverage below 1; one without any minute is not
     given at all. A sum of which a part is unknown is unknown.
     """
-    parts = table.grain.total_seconds() // 60
-    frame = pl.from_arrow(minutes)
-    assert isinstance(frame, pl.DataFrame)
-    bars = (
-        frame.lazy()
-        .group_by_dynamic("time", every=_every(table), closed="left", label="left")
-        .agg(
-            pl.col("open").first(),
-            pl.col("high").max(),
-            pl.col("low").min(),
-            pl.col("close").last(),
-            pl.col("volume").sum(),
-            *(pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name) for name in _SUMS),
-            pl.len().cast(pl.Int32).alias("minutes"),
-            pl.col("known_at").max(),
-        )
-        .filter(pl.col("time").is_between(window.start, window.end, closed="left"))
-        .filter(pl.col("time") + table.grain <= closed_until)
-        .with_columns(
-            (pl.col("time") + table.grain - pl.duration(milliseconds=1)).alias("close_time"),
-            (pl.col("minutes") / parts).alias("coverage"),
-            pl.lit("derived").alias("source"),
-        )
-        .collect()
-    )
-    return table.conform(bars.to_arrow())
+    step = table.grain // MICROSECOND
+    first, last = micros(ceiling(window.start, table.grain)), micros(closed_until) - step
+    opens = np.arange(first, min(micros(window.end), last + 1), step)
+    places = np.searchsorted(numbers(minutes.column("time")), np.append(opens, opens[-1:] + step))
+    counts = np.diff(places)
+    if not counts.any():
+        return table.empty()
+    minutes = minutes.slice(places[0], places[-1] - places[0])
+    opens, starts, counts = (each[counts > 0] for each in (opens, places[:-1] - places[0], counts))
+    arrays = {
+        "time": column(opens, TIME),
+        "open": column(numbers(minutes.column("open"))[starts], pa.float64()),
+        "high": column(np.maximum.reduceat(numbers(minutes.column("high")), starts), pa.float64()),
+        "low": column(np.minimum.reduceat(numbers(minutes.column("low")), starts), pa.float64()),
+        "close": column(numbers(minutes.column("close"))[starts + counts - 1], pa.float64()),
+        "volume": column(np.add.reduceat(numbers(minutes.column("volume")), starts), pa.float64()),
+        "close_time": column(opens + step - timedelta(milliseconds=1) // MICROSECOND, TIME),
+        "minutes": column(counts.astype(np.int32), pa.int32()),
+        "coverage": column(counts / (table.grain // timedelta(minutes=1)), pa.float64()),
+        "source": repeated("derived", len(opens)),
+        "known_at": column(np.maximum.reduceat(numbers(minutes.column("known_at")), starts), TIME),
+    }
+    for name in _SUMS:
+        arrays[name] = _sums(minutes.column(name), starts)
+    return table.conform(pa.table(arrays))
 
 
-def _every(table: Table) -> str:
-    return table.name.removeprefix("ohlcv_")
+def _sums(values: pa.ChunkedArray, starts: np.ndarray) -> pa.Array:
+    """The sum of each bar's values, null where one of them is."""
+    if values.null_count == len(values):
+        return pa.nulls(len(starts), values.type)
+    sums = np.add.reduceat(numbers(values), starts)
+    return nullable(sums).cast(values.type) if values.null_count else column(sums, values.type)
