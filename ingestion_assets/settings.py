@@ -40,6 +40,8 @@ SIMULATED = (
     "polygon_files",
     "coingecko",
     "mock",
+    "newsapi",
+    "rss",
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,6 +140,13 @@ class Settings(BaseSettings):
     polygon_s3_access_key_id: SecretStr | None = None
     polygon_s3_secret_access_key: SecretStr | None = None
     coingecko_api_key: SecretStr | None = None
+    news_api_key: SecretStr | None = None
+
+    # How texts are judged: by a lexicon, or by a model.
+    ml_sentiment_enabled: bool = False
+    sentiment_model_id: str = "distilbert-base-uncased-finetuned-sst-2-english"
+    ml_max_workers: int = Field(4, ge=1, le=64)
+    social_sentiment_enrich: bool = True
 
     # What is ingested from the start, and how far back.
     ingestion_markets: Annotated[tuple[str, ...], NoDecode] = ()

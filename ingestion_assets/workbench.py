@@ -164,6 +164,8 @@ class Workbench:
             timeout=s.http_timeout_sec,
             attempts=s.http_attempts,
             concurrency=s.http_concurrency,
+            held=self.lake,
+            folder=s.ingest_state_dir.expanduser() / "answers",
         )
 
     def ingest(

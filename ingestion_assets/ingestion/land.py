@@ -109,7 +109,7 @@ def land(
             lake.quarantine_rows(table, series, month, broken, notes)
         covered = _covered(table, fetched, broken)
         replace = []
-        if options.full_refresh and fetched.error is None:
+        if options.full_refresh and fetched.error is None and not table.keeps:
             replace = plan.missing if covered is None else intersect(plan.missing, covered)
         merge = _merge(table, lake, series, month, good, notes, replace, fetched.now, covered or ())
         unanswered = _unanswered(table, fetched, good, broken)

@@ -191,7 +191,7 @@ class HttpClient:
         return file, digest.hexdigest()
 
     def _raise_unless_fine(self, url: str, answer: Answer) -> None:
-        problem = self.classify(answer.status, answer.headers, answer.body) or self._by_status(answer)
+        problem = self.classify(answer.status, answer.headers, answer.body) or by_status(answer)
         if problem is not None:
             problem.args = (f"{clean_url(url)}: {problem}",)
             raise problem
@@ -203,26 +203,28 @@ class HttpClient:
         stamp = email.utils.parsedate_tz(said)
         return None if stamp is None else email.utils.mktime_tz(stamp) + 0.5 - heard
 
-    def _by_status(self, answer: Answer) -> SourceError | None:
-        status, text = answer.status, f"HTTP {answer.status}: {excerpt(answer.body) or 'no text'}"
-        if 200 <= status < 300:
-            return None
-        wait = retry_after(answer.headers)
-        if status == 429:
-            return RateLimited(text, wait)
-        if status == 418:
-            return Banned(text, wait)
-        if status in (401, 403):
-            # A CDN's firewall answers 403 with a page; the vendor itself answers with its own words.
-            html = answer.body.lstrip()[:1] == b"<"
-            return VendorDown(text, wait) if html else AuthError(text)
-        if status == 451:
-            return GeoBlocked(f"{text}. This place is not served: set another base URL or use another venue")
-        if status == 404:
-            return NotFound(text)
-        if status == 408 or status >= 500 or 300 <= status < 400:
-            return VendorDown(text, wait)
-        return BadRequest(text)
+
+def by_status(answer: Answer) -> SourceError | None:
+    """What a status means, where the vendor does not say it in its own way; None: all is fine."""
+    status, text = answer.status, f"HTTP {answer.status}: {excerpt(answer.body) or 'no text'}"
+    if 200 <= status < 300:
+        return None
+    wait = retry_after(answer.headers)
+    if status == 429:
+        return RateLimited(text, wait)
+    if status == 418:
+        return Banned(text, wait)
+    if status in (401, 403):
+        # A CDN's firewall answers 403 with a page; the vendor itself answers with its own words.
+        html = answer.body.lstrip()[:1] == b"<"
+        return VendorDown(text, wait) if html else AuthError(text)
+    if status == 451:
+        return GeoBlocked(f"{text}. This place is not served: set another base URL or use another venue")
+    if status == 404:
+        return NotFound(text)
+    if status == 408 or status >= 500 or 300 <= status < 400:
+        return VendorDown(text, wait)
+    return BadRequest(text)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

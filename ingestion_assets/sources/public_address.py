@@ -2,13 +2,14 @@
 
 A name is resolved first, every address that it has must be public, and the connection goes to one of just
 these, so a name that changes its mind in between changes nothing. Each redirect is looked at like the first
-URL. Hosts that the settings name themselves (a simulator, a proxy) may be let through by name.
+URL. Hosts that the settings name themselves (a simulator, a proxy) may be let through by name, with or
+without a port.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def _addresses(host: str, port: int, allowed: Collection[str], lookup: Resolve) 
         addresses = lookup(host, port)
     except (OSError, UnicodeError) as error:
         raise NotPublic(f"host {host!r} cannot be found ({error}): is it spelled right?") from None
-    if host in allowed:
+    if host in allowed or f"{host}:{port}" in allowed:
         return addresses
     private = [address for address in addresses if not is_public(address)]
     if private or not addresses:
@@ -95,6 +96,7 @@ async def fetch_public(
     seconds: float = 30.0,
     allowed: Collection[str] = (),
     lookup: Resolve = resolve,
+    headers: Mapping[str, str] | None = None,
 ) -> Document:
     """GET a document, over a few redirects at most; every hop has to be public."""
     import asyncio
@@ -103,8 +105,8 @@ async def fetch_public(
 
     connector = aiohttp.TCPConnector(resolver=_checking(allowed, lookup), use_dns_cache=False)
     limits = aiohttp.ClientTimeout(total=seconds)
-    headers = {"User-Agent": "ingestion_assets"}
-    async with aiohttp.ClientSession(connector=connector, timeout=limits, headers=headers) as session:
+    sent = {"User-Agent": "ingestion_assets", **(headers or {})}
+    async with aiohttp.ClientSession(connector=connector, timeout=limits, headers=sent) as session:
         for _ in range(REDIRECTS + 1):
             # Numbers are not handed to the resolver, so they are looked at here as well.
             await asyncio.to_thread(check_public, url, allowed, lookup)

@@ -64,6 +64,7 @@ class Table:
     # come: what has been fetched is then noted beside them, in steps of the grain.
     grid: bool = True
     cut: Literal["month", "day"] = "month"  # how much time one file holds
+    keeps: bool = False  # who gives the rows forgets them, so fetching all again takes none away
     computed: bool = False  # from other tables: rows are given whole, a null takes the place of a value
     version: int = 1
 

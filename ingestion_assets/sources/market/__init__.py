@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from ingestion_assets.intervals import Window
@@ -11,6 +13,18 @@ from ingestion_assets.tables import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class Held(Protocol):
+    """What is held already, for vendors who can only tell what they have now: the lake."""
+
+    def months(self, table: Table, series: str) -> list[str]: ...
+
+    def holes(self, table: Table, series: str, window: Window) -> list[Window]: ...
+
+    def read(
+        self, table: Table, series: str, window: Window, columns: Sequence[str] | None = None
+    ) -> pa.Table: ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,8 @@ class SourceOptions:
     timeout: float = 30.0
     attempts: int = 5
     concurrency: int = 8
+    held: Held | None = None
+    folder: Path | None = None  # where answers may be put, to ask next time only for what is new
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,258 @@
+"""NewsAPI: a search over many papers, and the headlines of a category.
+
+Who: NewsAPI.org. Documentation: newsapi.org/docs. Host: newsapi.org, `/v2/everything`, `/v2/top-headlines`.
+Key: NEWS_API_KEY, sent as `X-Api-Key`.
+Limits (developer plan): 100 requests a day, 50 in 12 hours; the first 100 results of a search only. 429 tells
+no Retry-After, so it is not asked again within an hour.
+History: the last month, older articles are refused (426). Articles are shown 24 hours after publication, so
+that is when they could first be known: `known_at`.
+Revisions: articles that were taken down come as `[Removed]`; what is held of them stays.
+
+Newest first, at most 100 to an answer. What lies behind an answer is asked for by time, up to its oldest
+article: a second page would lie beyond the first 100 results. Series: `newsapi.bitcoin` searches for bitcoin
+(another query in `metadata["query"]`), `newsapi.headlines.business` holds the headlines of a category, which
+cannot be asked by time: as a feed, they are what they are now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from ingestion_assets.intervals import Window, iso, micros, moment_of, period_window
+from ingestion_assets.registry import Series, Strategy, check_id
+from ingestion_assets.sources.errors import (
+    AuthError,
+    BadRequest,
+    MalformedAnswer,
+    NotFound,
+    RateLimited,
+    SourceError,
+    VendorDown,
+    excerpt,
+)
+from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
+from ingestion_assets.sources.governor import Governor, RedisCounter
+from ingestion_assets.sources.http import HttpClient, expect_json, host_of
+from ingestion_assets.sources.market import SourceOptions
+from ingestion_assets.sources.news.items import table_of
+from ingestion_assets.sources.news.plain_text import all_said, hashed, page_of
+from ingestion_assets.tables.news import NEWS_ITEMS
+
+DELAY = timedelta(hours=24)
+HORIZON = timedelta(days=29)  # a month, safely inside
+PAGE = 100
+CATEGORIES = ("business", "entertainment", "general", "health", "science", "sports", "technology")
+_HOUR = 3_600.0
+_SECOND = timedelta(seconds=1)
+_REMOVED = "[Removed]"
+_WITHOUT_KEY = {"apiKeyInvalid", "apiKeyMissing", "apiKeyDisabled"}
+_SPENT = {"rateLimited", "apiKeyExhausted"}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An answer: its rows, how many articles it holds, and how many there are in all."""
+
+    rows: pa.Table
+    given: int
+    total: int
+
+
+class _BeyondPlan(BadRequest):
+    """What the plan does not include: older articles, more results."""
+
+
+class NewsApi(Vendor):
+    name, domain, serves = "newsapi", "news", "newsapi"
+    needs = "news_api_key"
+    strategy = Strategy.FLATPACK_API
+
+    def __init__(self, options: SourceOptions) -> None:
+        super().__init__(options)
+        base = options.base_url or "https://newsapi.org"
+        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
+        self._client = HttpClient(
+            base,
+            Governor(host_of(base), counter=self._counter),
+            classify=classify,
+            timeout=options.timeout,
+            attempts=options.attempts,
+            concurrency=1,
+            headers={"X-Api-Key": options.api_key or ""},
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._client.__aexit__(*exception)
+        if self._counter is not None:
+            await self._counter.close()
+
+    @classmethod
+    def named(cls, text: str) -> tuple[str, str] | None:
+        kind, dot, category = text.partition(".")
+        if kind == "headlines" and dot and category not in CATEGORIES:
+            raise ValueError(f"category {category!r} is unknown: use one of {', '.join(CATEGORIES)}")
+        return check_id(f"{cls.serves}.{text}"), text
+
+    @feed(NEWS_ITEMS, phase="rest", settle=DELAY, horizon=HORIZON, page_rows=PAGE)
+    async def items(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
+        if series.symbol.startswith("headlines."):
+            async for page in self._headlines(series, window):
+                yield page
+            return
+        cursor, number = window.end, 1
+        same: list[pa.Table] = []  # what came of one second, of which there is more than one answer holds
+        while cursor > window.start:
+            open_still = Window(window.start, cursor)
+            try:
+                found = await self._client.get(
+                    "/v2/everything", _search(series, open_still, number), parse=self._found
+                )
+            except _BeyondPlan as error:
+                yield Absent(open_still, str(error))
+                return
+            times = NEWS_ITEMS.times(found.rows)
+            if len(times) and moment_of(times[0]) >= cursor:
+                yield Absent(open_still, f"newsapi shows no more of its {found.total} results")
+                return
+            _check_within(times, open_still)
+            rows = pa.concat_tables([*same, found.rows])
+            if found.given >= found.total or not found.given:
+                yield Page(NEWS_ITEMS.in_order(rows), open_still)
+                return
+            oldest = moment_of(times[0])
+            if oldest + _SECOND < cursor:
+                # Of its oldest second there may be more, so that one is asked for again.
+                yield Page(NEWS_ITEMS.in_order(rows), Window(oldest + _SECOND, cursor))
+                cursor, number, same = oldest + _SECOND, 1, []
+            else:
+                same, number = [rows], number + 1
+
+    async def _headlines(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
+        params = {"category": series.symbol.partition(".")[2], "pageSize": PAGE}
+        rows = (await self._client.get("/v2/top-headlines", params, parse=self._found)).rows
+        times, period = NEWS_ITEMS.times(rows), period_window(f"{window.start:%Y-%m}")
+        oldest = min(window.end, moment_of(times[0])) if len(times) else window.start
+        if oldest > window.start:
+            yield Absent(Window(window.start, oldest), "headlines are those of now", 0)
+        inside = (times >= micros(period.start)) & (times < micros(period.end))
+        yield Page(rows.filter(pa.array(inside)), Window(max(oldest, window.start), window.end))
+
+    def _found(self, body: bytes) -> _Found:
+        document = _document(body)
+        rows = normalise_articles(document, self.options.origin)
+        return _Found(rows, len(document["articles"]), document["totalResults"])
+
+
+def _search(series: Series, window: Window, number: int) -> dict[str, Any]:
+    """Both ends are inclusive, and whole seconds."""
+    return {
+        "q": series.metadata.get("query", series.symbol),
+        "from": _written(window.start),
+        "to": _written(window.end - _SECOND),
+        "sortBy": "publishedAt",
+        "pageSize": PAGE,
+        "page": number,
+    }
+
+
+def _check_within(times: np.ndarray, window: Window) -> None:
+    if len(times) and (moment_of(times[0]) < window.start or moment_of(times[-1]) >= window.end):
+        raise MalformedAnswer(
+            f"newsapi was asked about {window} and told of "
+            f"{iso(moment_of(times[0]))} to {iso(moment_of(times[-1]))}"
+        )
+
+
+def normalise_articles(document: Mapping[str, Any], origin: str) -> pa.Table:
+    """Rows from an answer. Pure."""
+    articles = document.get("articles")
+    if not isinstance(articles, list) or not isinstance(document.get("totalResults"), int):
+        raise MalformedAnswer("the answer has no `articles` and `totalResults`")
+    rows: dict[str, dict[str, Any]] = {}
+    for article in articles:
+        row = _row(article)
+        rows.setdefault(row["id"], row | {"source": origin})
+    return table_of(rows.values())
+
+
+def _row(article: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        said = str(article["publishedAt"])
+        published = datetime.fromisoformat(said)
+        url, title = article["url"], article["title"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedAnswer(f"an article is not as documented ({error}): {str(article)[:120]}") from None
+    published = published.astimezone(UTC) if published.tzinfo else published.replace(tzinfo=UTC)
+    removed = title == _REMOVED
+    publisher = (article.get("source") or {}).get("name")
+    summary, content = article.get("description"), article.get("content")
+    words = all_said(title, summary, _uncut(content))
+    return {
+        "id": hashed("removed", said, url) if removed else hashed("page", url or words),
+        "time": published,
+        "dated": "published",
+        "published": published,
+        "url": url,
+        "story": hashed(page_of(url)) if url and not removed else None,
+        "title": title,
+        "summary": summary,
+        "content": content,
+        "text": "" if removed else words,
+        "author": article.get("author"),
+        "publisher": publisher,
+        "known_at": published + DELAY,
+    }
+
+
+def _uncut(content: str | None) -> str | None:
+    """Without the note of how much was cut off."""
+    return content.rpartition("[+")[0] if content and content.endswith("chars]") else content
+
+
+def classify(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
+    """The vendor's errors, in its own words."""
+    if status == 200 and b'"error"' not in body[:40]:
+        return None
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(document, dict) or document.get("status") != "error":
+        return None
+    code, said = str(document.get("code")), str(document.get("message"))
+    text = f"{code}: {said}"
+    if code in _WITHOUT_KEY:
+        return AuthError(f"{text} (NEWS_API_KEY)")
+    if code in _SPENT or status == 429:
+        return RateLimited(text, _HOUR)
+    if code == "maximumResultsReached" or status == 426 or "too far in the past" in said:
+        return _BeyondPlan(text)
+    if code == "sourceDoesNotExist":
+        return NotFound(text)
+    if code == "unexpectedError" or status >= 500:
+        return VendorDown(text)
+    return BadRequest(text)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    expect_json(body, b"{")
+    try:
+        document: dict[str, Any] = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswer(f"the answer is cut-off or broken JSON ({error}): {excerpt(body)}") from None
+    return document
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
