@@ -23,6 +23,7 @@ from ingestion_assets import resources
 from ingestion_assets.intervals import Window, month_window
 from ingestion_assets.partitions import RANGE_END, RANGE_START
 from ingestion_assets.registry import Series, parse_id
+from ingestion_assets.settings import SIMULATED
 from ingestion_assets.simulator import Simulator
 from ingestion_assets.tables import INGESTED, Table
 from ingestion_assets.workbench import Workbench
@@ -44,7 +45,7 @@ class MarketWorld:
     ) -> None:
         self.folder, self.simulator, self.instance, self._patch = folder, simulator, instance, patch
         self.setenv(
-            EXCHANGE_URLS=json.dumps({"binance": simulator.url, "kraken": simulator.url}),
+            EXCHANGE_URLS=json.dumps(dict.fromkeys(SIMULATED, simulator.url)),
             DATA_LAKE_PATH=str(folder / "lake"),
             INGEST_STATE_DIR=str(folder / "state"),
             INGESTION_LOOKBACK_DAYS="1",

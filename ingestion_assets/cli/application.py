@@ -13,11 +13,13 @@ from ingestion_assets import logs
 from ingestion_assets.cli import (
     api,
     backfill,
+    backfill_binance,
     demo,
     doctor,
     errors,
     explain,
     gaps,
+    jsonl_export,
     online,
     plan,
     registry,
@@ -45,6 +47,8 @@ app.command("api")(api.api)
 app.add_typer(registry.app, name="registry")
 app.command("plan")(plan.plan)
 app.command("backfill")(backfill.backfill)
+app.command("backfill-binance")(backfill_binance.backfill_binance)
+app.add_typer(jsonl_export.app, name="export")
 app.command("gaps")(gaps.gaps)
 app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)

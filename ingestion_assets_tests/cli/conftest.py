@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ingestion_assets.cli.application import run
+from ingestion_assets.settings import SIMULATED
 from ingestion_assets.simulator import Simulator
 from ingestion_assets.workbench import Workbench
 
@@ -110,7 +111,7 @@ def ingest(
         "INGEST_STATE_DIR": str(tmp_path / "state"),
         "DATA_LAKE_PATH": str(tmp_path / "lake"),
         "BINANCE_URL": simulator.url,
-        "EXCHANGE_URLS": json.dumps({"kraken": simulator.url}),
+        "EXCHANGE_URLS": json.dumps(dict.fromkeys(SIMULATED, simulator.url)),
         "DAGSTER_PORT": "1",  # nobody's UI
     }
     for name, value in given.items():
