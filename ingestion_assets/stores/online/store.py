@@ -4,7 +4,7 @@ A declared window, not a history: a row lives until the end of its bar + the dom
 and whenever. What is older is not written, is not found, and is to be read from the lake.
 
 Never older over newer: a row that says when it was known (`known_at`) gives way only to one that was known
-no earlier. Rows land in transactions of up to 1,000, oldest first; each is there whole or not at all, its
+no earlier. Rows land in transactions of up to 500, oldest first; each is there whole or not at all, its
 place in the index included, so a write that ended anywhere is repaired by writing again.
 """
 
@@ -26,7 +26,7 @@ from ingestion_assets.stores.online.values import Rows, decode, decode_all
 from ingestion_assets.stores.online.writing import Batch, Contended, land
 
 LONGEST_TTL = 20 * 365 * 86_400
-BATCH = 1_000
+BATCH = 500  # rows of a transaction: eight hours of minutes
 MOST_AT_ONCE = 10_000
 
 
