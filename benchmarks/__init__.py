@@ -10,6 +10,7 @@ seconds depend on the machine and on what else it does.
     contenders/  one program each: plain ccxt + pandas, ours, ours through Dagster, the limit program
     backfill     candles from the vendor into Parquet files
     pace         how much of the vendor's weight limit a long job uses, and that nothing is rejected
+    features     features, aggregates and statistics beside pandas, vectorbt, empyrical and one compiled loop
     gaps         gap detection beside the usual SQL on PostgreSQL and beside a bare NumPy diff
     online       the online feature store beside Feast, redis-py and bare RESP; online_million: with 1 M rows
     tick         what one hot run over 50 series costs, and who spends it

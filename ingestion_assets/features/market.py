@@ -27,6 +27,7 @@ from ingestion_assets.tables.features import LONGEST_WINDOW, LOOKBACK
 
 _AT_ONCE = 65_536  # rows; longer arrays no longer fit into a processor's cache
 _KEPT = 3 << 20
+_ALIKE = 1e-12  # variance / mean square of volumes that are the same but for rounding
 _WILDER, _SIGNAL_DECAY = 1 - 1 / 14, 1 - 2 / 10
 _SIGNAL = span_of(_SIGNAL_DECAY)  # so many values of the MACD are in one of its signal
 CHECKED = (
@@ -58,7 +59,7 @@ def market_features(bars: pa.Table, table: Table, window: Window) -> pa.Table:
         "source": repeated("derived", made),
         "known_at": column(_known_at(known, run)[here], TIME),
     }
-    return table.conform(pa.table(arrays))
+    return pa.Table.from_arrays([arrays[name] for name in table.schema.names], schema=table.schema)
 
 
 def first_outdated(bars: pa.Table, held: pa.Table, table: Table, window: Window) -> datetime | None:
@@ -167,17 +168,22 @@ def _swings(
 
 def _against_the_last_20(close: np.ndarray, volume: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
     """Bollinger's bands and the volume's distance from the usual."""
-    both = np.stack([close, volume])
-    means, variances = rolling_moments(both, 20)
-    deviations = np.sqrt(variances)
-    width = 4 * deviations[0] / means[0]
-    deviations[deviations == 0] = np.nan  # nothing is far from the usual where all is the same
-    price, amount = (both[:, 19:] - means) / deviations
-    return {
-        "bb_pctb_20": (price / 4 + 0.5, 20),
-        "bb_width_20": (width, 20),
-        "vol_z_20": (amount, 20),
-    }
+    mean, variance = rolling_moments(close, 20)
+    deviation = np.sqrt(variance)
+    width = 4 * deviation / mean
+    deviation[deviation == 0] = np.nan  # nothing is far from the usual where all is the same
+    place = close[19:] - mean
+    place /= 4 * deviation
+    place += 0.5
+    return {"bb_pctb_20": (place, 20), "bb_width_20": (width, 20), "vol_z_20": (_score(volume), 20)}
+
+
+def _score(volume: np.ndarray) -> np.ndarray:
+    """How many σ from their mean the last of 20 volumes is; they vary as much as they are large."""
+    sums, squares = rolling_sums(np.stack([volume, volume * volume]), 20)[0] / 20
+    variance = squares - sums * sums
+    variance[variance <= _ALIKE * squares] = np.nan
+    return (volume[19:] - sums) / np.sqrt(variance)
 
 
 def _against_the_vwap(high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarray) -> np.ndarray:
@@ -207,12 +213,11 @@ def _unbroken(times: np.ndarray, step: int) -> np.ndarray:
 
 def _coverage(times: np.ndarray, run: np.ndarray, step: int) -> np.ndarray:
     """The share of the last LONGEST_WINDOW bars that is held."""
-    held = np.minimum(run, LONGEST_WINDOW)
+    share = np.ones(len(times))
     short = np.flatnonzero(run < LONGEST_WINDOW)
-    if len(short):
-        oldest = np.searchsorted(times, times[short] - (LONGEST_WINDOW - 1) * step)
-        held[short] = short - oldest + 1
-    return held / LONGEST_WINDOW
+    oldest = np.searchsorted(times, times[short] - (LONGEST_WINDOW - 1) * step)
+    share[short] = (short - oldest + 1) / LONGEST_WINDOW
+    return share
 
 
 def _known_at(known: np.ndarray, run: np.ndarray) -> np.ndarray:

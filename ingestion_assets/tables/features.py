@@ -57,7 +57,7 @@ def _columns(timeframe: str, grain: timedelta) -> tuple[Column, ...]:
         ),
         _number("ema_20", "mean of the closes with weights falling by 1 − 2/21 from bar to bar back"),
         _number("ema_50", "the same with 1 − 2/51"),
-        _number("vol_z_20", "(volume − mean) / σ of the last 20 volumes, ddof 0; null when σ is 0"),
+        _number("vol_z_20", "(volume − mean) / σ of the last 20 volumes, ddof 0; null when all are the same"),
         _number(
             "vwap_dev_60",
             "close / vwap − 1; vwap: (high + low + close) / 3 weighted by volume over the last 60 bars; "

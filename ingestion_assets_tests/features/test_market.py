@@ -213,6 +213,12 @@ def test_a_market_that_stands_still_has_no_direction_and_no_usual() -> None:
     assert row["ema_50"] == pytest.approx(100)
 
 
+@given(st.floats(1e-6, 1e12))
+def test_volumes_that_are_all_the_same_have_no_score(volume: float) -> None:
+    bars = candles(range(40), volume=np.full(40, volume))
+    assert market_features(bars, F1, span(0, 40)).column("vol_z_20").null_count == 40
+
+
 def test_without_volume_there_is_no_vwap() -> None:
     bars = candles(range(100), volume=np.zeros(100))
     assert market_features(bars, F1, span(0, 100)).column("vwap_dev_60").null_count == 100
