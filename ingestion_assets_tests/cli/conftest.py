@@ -111,7 +111,7 @@ def ingest(
         "INGEST_STATE_DIR": str(tmp_path / "state"),
         "DATA_LAKE_PATH": str(tmp_path / "lake"),
         "BINANCE_URL": simulator.url,
-        "EXCHANGE_URLS": json.dumps(dict.fromkeys(SIMULATED, simulator.url)),
+        "EXCHANGE_URLS": json.dumps({name: simulator.url for name in SIMULATED if name != "binance"}),
         "DAGSTER_PORT": "1",  # nobody's UI
     }
     for name, value in given.items():
