@@ -13,7 +13,7 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from ingestion_assets.features.market import CHECKED, first_outdated, market_features
+from ingestion_assets.features.market import CHECKED, NEEDED, first_outdated, market_features
 from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, month_window
 from ingestion_assets.io_managers.lake import Harvest
@@ -69,7 +69,7 @@ def _made(
         month, name = parts_of(key)
         whole = month_window(month)
         needed = Window(whole.start - LOOKBACK * bars.grain, whole.end)
-        rows = functools.cache(functools.partial(bench.lake.read, bars, name, needed))
+        rows = functools.cache(functools.partial(bench.lake.read, bars, name, needed, NEEDED))
         since = whole.start if full_refresh else _outdated_from(bench, table, name, month, rows)
         window = Window(since, whole.end)
         compute = functools.partial(_features, rows, table, window)
