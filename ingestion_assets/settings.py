@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -42,6 +43,10 @@ SIMULATED = (
     "mock",
     "newsapi",
     "rss",
+    "glassnode",
+    "covalent",
+    "x",
+    "reddit",
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,6 +146,16 @@ class Settings(BaseSettings):
     polygon_s3_secret_access_key: SecretStr | None = None
     coingecko_api_key: SecretStr | None = None
     news_api_key: SecretStr | None = None
+    glassnode_api_key: SecretStr | None = None
+    covalent_api_key: SecretStr | None = None
+    twitter_bearer_token: SecretStr | None = None
+    reddit_client_id: SecretStr | None = None
+    reddit_client_secret: SecretStr | None = None
+
+    # What may be spent: on X in dollars a day, with the others in their own units, by the vendor's name.
+    x_spend_per_day_usd: Decimal = Field(Decimal(5), ge=0)
+    x_post_price_usd: Decimal = Field(Decimal("0.005"), gt=0)
+    vendor_budgets: Annotated[dict[str, int], NoDecode] = {}
 
     # How texts are judged: by a lexicon, or by a model.
     ml_sentiment_enabled: bool = False
@@ -243,7 +258,9 @@ class Settings(BaseSettings):
     def _timeframes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(canonical_timeframe(v) for v in value)
 
-    @field_validator("fsspec_storage_options", "exchange_urls", "feature_ttl_overrides", mode="before")
+    @field_validator(
+        "fsspec_storage_options", "exchange_urls", "feature_ttl_overrides", "vendor_budgets", mode="before"
+    )
     @classmethod
     def _json_object(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -285,6 +302,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"entry {number} ({json.dumps(entry)}): {error}") from None
             jobs.append(job)
         return tuple(jobs)
+
+    @field_validator("vendor_budgets")
+    @classmethod
+    def _not_negative(cls, value: dict[str, int]) -> dict[str, int]:
+        for vendor, units in value.items():
+            if units < 0:
+                raise ValueError(f"{vendor}: {units} is below 0: write how many units may be spent")
+        return value
 
     @field_validator("feature_ttl_overrides")
     @classmethod
@@ -385,6 +410,12 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.ingest_state_dir.expanduser().resolve() / 'catalog.sqlite'}"
+
+    def budget(self, vendor: str, usual: int | None) -> int | None:
+        """How many units may be spent with a vendor in one of its periods; None: as many as needed."""
+        if vendor == "x" and vendor not in self.vendor_budgets:
+            return int(self.x_spend_per_day_usd / self.x_post_price_usd)
+        return self.vendor_budgets.get(vendor, usual)
 
     @cached_property
     def vendor_urls(self) -> dict[str, str]:

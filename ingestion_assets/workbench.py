@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import gc
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -21,12 +22,14 @@ from ingestion_assets.ingestion.candles import CandleDesk
 from ingestion_assets.ingestion.feeds import FeedDesk
 from ingestion_assets.ingestion.fetch import Desk
 from ingestion_assets.ingestion.progress import Progress
+from ingestion_assets.ingestion.spending import CatalogPurse
 from ingestion_assets.intervals import TIMEFRAMES, Window, floor, month_window
 from ingestion_assets.registry import Series, Strategy, check_id, parse_id, series_id
 from ingestion_assets.settings import Settings, load_settings
 from ingestion_assets.sources.errors import AuthError, SourceError
 from ingestion_assets.sources.feeds import Vendor, vendors
 from ingestion_assets.sources.market import CandleSource, Market, SourceOptions, open_source
+from ingestion_assets.stores.budgets import Budgets
 from ingestion_assets.stores.cache import MarketCache
 from ingestion_assets.stores.catalog import Catalog, CatalogError
 from ingestion_assets.stores.gap_ledger import GapLedger
@@ -79,6 +82,10 @@ class Workbench:
         return GapLedger(self.catalog)
 
     @cached_property
+    def budgets(self) -> Budgets:
+        return Budgets(self.catalog)
+
+    @cached_property
     def online(self) -> OnlineStore | None:
         """The newest features in Redis; None without REDIS_URL."""
         s = self.settings
@@ -117,7 +124,16 @@ class Workbench:
     def vendor(self, kind: type[Vendor]) -> Vendor:
         """A vendor with the key that it needs, as the settings say."""
         key, secret = self._key(kind, kind.needs), self._key(kind, kind.secret)
-        return kind(self._options(kind.name, api_key=key, api_secret=secret))
+        options = self._options(kind.name, api_key=key, api_secret=secret)
+        return kind(dataclasses.replace(options, purse=self._purse(kind)))
+
+    def _purse(self, kind: type[Vendor]) -> CatalogPurse | None:
+        """The account of a vendor that charges, which all processes share."""
+        if kind.allowance is None:
+            return None
+        limit = self.settings.budget(kind.name, kind.allowance.limit)
+        remedy = "raise X_SPEND_PER_DAY_USD" if kind.name == "x" else f"raise {kind.name} in VENDOR_BUDGETS"
+        return CatalogPurse(self.budgets, kind.name, dataclasses.replace(kind.allowance, limit=limit), remedy)
 
     def _key(self, kind: type[Vendor], field: str | None) -> SecretStr | None:
         """What the settings hold; the simulated vendor takes any key."""

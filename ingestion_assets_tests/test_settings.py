@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ PARSED: dict[str, tuple[str, Any]] = {
     "POLYGON_S3_SECRET_ACCESS_KEY": (SECRET, SECRET),
     "COINGECKO_API_KEY": (SECRET, SECRET),
     "NEWS_API_KEY": (SECRET, SECRET),
+    "GLASSNODE_API_KEY": (SECRET, SECRET),
+    "COVALENT_API_KEY": (SECRET, SECRET),
+    "TWITTER_BEARER_TOKEN": (SECRET, SECRET),
+    "REDDIT_CLIENT_ID": (SECRET, SECRET),
+    "REDDIT_CLIENT_SECRET": (SECRET, SECRET),
+    "X_SPEND_PER_DAY_USD": ("2.50", Decimal("2.50")),
+    "X_POST_PRICE_USD": ("0.01", Decimal("0.01")),
+    "VENDOR_BUDGETS": ('{"glassnode": 500}', {"glassnode": 500}),
     "ML_SENTIMENT_ENABLED": ("true", True),
     "SENTIMENT_MODEL_ID": ("/models/tiny", "/models/tiny"),
     "ML_MAX_WORKERS": ("2", 2),
@@ -152,6 +161,7 @@ def test_a_variable_is_parsed(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
         ("BACKFILL_TIMEFRAMES", "1m,7m", "use one of 1m, 3m, 5m"),
         ("FEATURE_TTL_SEC", "0", "greater than or equal to 1"),
         ("FEATURE_TTL_OVERRIDES", '{"onchain": 0}', "onchain: 0 is not between 1 and"),
+        ("VENDOR_BUDGETS", '{"glassnode": -1}', "glassnode: -1 is below 0"),
         ("FEATURE_TTL_OVERRIDES", "onchain=5", "write an object like {}"),
         ("REDIS_TIMEOUT_SEC", "0", "greater than 0"),
         ("TTL_SWEEP_INTERVAL_SEC", "5", "greater than or equal to 60"),
@@ -297,3 +307,11 @@ def test_the_example_copied_as_it_is_changes_nothing(tmp_path: Path, monkeypatch
     monkeypatch.setitem(Settings.model_config, "env_file", copy)
     assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]
     assert "PROFILE" not in os.environ
+
+
+def test_what_may_be_spent_on_x_is_told_in_dollars_and_counted_in_posts() -> None:
+    prices = {"x_spend_per_day_usd": "0.07", "x_post_price_usd": "0.01"}
+    settings = load_settings(**prices, vendor_budgets={"covalent": 9})
+    assert settings.budget("x", None) == 7
+    assert settings.budget("covalent", 100) == 9
+    assert settings.budget("glassnode", None) is None

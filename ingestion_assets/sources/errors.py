@@ -4,6 +4,7 @@
     ├── AuthError         401, 403 with the vendor's own words: a key is missing, wrong or not entitled
     ├── GeoBlocked        451: this place on earth is not served; another host or venue may be
     ├── NotFound          404, unknown symbol: nearest names are in the text when the vendor lists any
+    ├── QuotaSpent        402, a monthly cap, our own ceiling: nothing more is to be had in this period
     ├── BadRequest        other 4xx: our request is wrong; asking again changes nothing
     └── Transient         can heal: asked again, a bounded number of times
         ├── RateLimited       429, honouring Retry-After
@@ -37,6 +38,10 @@ class GeoBlocked(SourceError):
 
 class NotFound(SourceError):
     pass
+
+
+class QuotaSpent(SourceError):
+    """What was paid for is used up; asking again changes nothing before the next period."""
 
 
 class BadRequest(SourceError):

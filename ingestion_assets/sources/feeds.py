@@ -27,6 +27,7 @@ import pyarrow as pa
 from ingestion_assets.intervals import Window, floor
 from ingestion_assets.registry import Series, Strategy, check_id
 from ingestion_assets.sources.market import Market, SourceOptions
+from ingestion_assets.sources.spending import Allowance
 from ingestion_assets.tables import Table
 
 PHASES = ("bulk", "rest", "snapshot", "stream")  # in the order in which a hole is offered to them
@@ -96,6 +97,7 @@ class Vendor:
     secret: ClassVar[str | None] = None  # and the one with the other half of a key that has two
     strategy: ClassVar[Strategy] = Strategy.FLATPACK  # of its series, when nobody says otherwise
     usual: ClassVar[tuple[Table, ...]] = ()  # what is kept of them then; nothing said: every table
+    allowance: ClassVar[Allowance | None] = None  # how much may be spent, where asking costs
     feeds: ClassVar[tuple[Feed, ...]] = ()
 
     def __init__(self, options: SourceOptions) -> None:

@@ -114,15 +114,17 @@ class HttpClient:
         parse: Callable[[bytes], T],
         weight: int = 1,
         offload: bool = False,
+        form: Mapping[str, str] | None = None,
     ) -> T:
         """What `parse` makes of the vendor's answer; raises what the tree in errors.py says.
 
         `parse` may raise MalformedAnswer, which is asked again like the rest of what can heal.
         `offload` runs it beside the event loop: worth it for bodies that take milliseconds.
+        A `form` is posted.
         """
 
         async def once() -> T:
-            body = await self._once(path, params, weight)
+            body = await self._once(path, params, weight, form)
             try:
                 if offload:
                     return await asyncio.get_running_loop().run_in_executor(None, parse, body)
@@ -133,14 +135,23 @@ class HttpClient:
 
         return await with_patience(once, self.governor, self.attempts)
 
-    async def _once(self, path: str, params: Mapping[str, Any] | None, weight: int) -> bytes:
+    async def _once(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None,
+        weight: int,
+        form: Mapping[str, str] | None = None,
+    ) -> bytes:
         assert self._session is not None and self._slots is not None, "use HttpClient inside `async with`"
         async with self._slots:
             window = await self.governor.admit(weight)
             self.requests += 1
             url = self.base_url + path
             try:
-                async with self._session.get(url, params=params, allow_redirects=False) as response:
+                method = "GET" if form is None else "POST"
+                async with self._session.request(
+                    method, url, params=params, data=form, allow_redirects=False
+                ) as response:
                     body = await response.read()
                     answer = Answer(response.status, response.headers, body)
             except TimeoutError:

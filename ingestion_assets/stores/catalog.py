@@ -1,6 +1,6 @@
-"""The SQL catalog's connection and tables: registry, gap ledger, alerts. SQLite file or PostgreSQL.
+"""The SQL catalog's connection and tables: registry, gap ledger, alerts, budgets. SQLite file or PostgreSQL.
 
-The verbs are in the files beside this one (registry_table, gap_ledger, alert_log), a class each, all
+The verbs are in the files beside this one (registry_table, gap_ledger, alert_log, budgets), a class each, all
 over one `Catalog`. Times are kept as aware UTC datetimes.
 """
 
@@ -108,9 +108,19 @@ ALERTS = sa.Table(
     sa.Column("told_at", UtcTime),
 )
 
+BUDGETS = sa.Table(
+    "budgets",
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("period", sa.String(10), primary_key=True),
+    sa.Column("spent", sa.BigInteger, nullable=False),
+    sa.Column("most", sa.BigInteger),
+    sa.Column("updated_at", UtcTime, nullable=False),
+)
+
 
 class Catalog:
-    """One connection pool over the three tables."""
+    """One connection pool over the tables."""
 
     def __init__(self, url: str) -> None:
         try:

@@ -14,6 +14,8 @@ from ingestion_assets.tables import Table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ingestion_assets.sources.spending import Purse
+
 
 class Held(Protocol):
     """What is held already, for vendors who can only tell what they have now: the lake."""
@@ -42,6 +44,7 @@ class SourceOptions:
     attempts: int = 5
     concurrency: int = 8
     held: Held | None = None
+    purse: Purse | None = None  # where a vendor that charges is paid from
     folder: Path | None = None  # where answers may be put, to ask next time only for what is new
 
 
