@@ -26,17 +26,13 @@ from ingestion_assets.tables.contract import TIME
 from ingestion_assets.tables.features import LONGEST_WINDOW, LOOKBACK
 
 _AT_ONCE = 65_536  # rows; longer arrays no longer fit into a processor's cache
-_KEPT = 3 << 20
+_KEPT = 3 << 20  # floats
 _ALIKE = 1e-12  # variance / mean square of volumes that are the same but for rounding
 _WILDER, _SIGNAL_DECAY = 1 - 1 / 14, 1 - 2 / 10
 _SIGNAL = span_of(_SIGNAL_DECAY)  # so many values of the MACD are in one of its signal
-CHECKED = (
-    "time",
-    "close",
-    "volume",
-    "minutes_since_gap",
-    "known_at",
-)  # what tells whether features are outdated
+NEEDED = ("time", "high", "low", "close", "volume", "known_at")  # of the bars
+# What tells whether features that are held are still those of their bars.
+CHECKED = ("time", "close", "volume", "minutes_since_gap", "known_at")
 
 
 def market_features(bars: pa.Table, table: Table, window: Window) -> pa.Table:
