@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from ingestion_assets.embedded import Redis
-from ingestion_assets.stores.online import OnlineStore
+from ingestion_assets.stores.online import OnlineStore, Place
 
 TTL = 3_600
 BTC = ("market", "BTC-USDT", "1m")
@@ -28,6 +28,10 @@ def rows(times: np.ndarray, *, known_after: float = 65, **columns: object) -> di
     return given | {"known_at": (times + known_after).astype(float)}
 
 
+def opened(url: str, timeout: float = 5.0, ttl: int = TTL) -> OnlineStore:
+    return OnlineStore(url, ttl=lambda domain: ttl, timeout=timeout)
+
+
 def everything(client: redis.Redis) -> dict[bytes, object]:
     """All that a Redis holds."""
     keys = list(client.scan_iter(count=1_000))
@@ -35,6 +39,20 @@ def everything(client: redis.Redis) -> dict[bytes, object]:
     for key in keys:
         pipe.zrange(key, 0, -1, withscores=True) if key.endswith(b"_idx") else pipe.get(key)
     return dict(zip(keys, pipe.execute(), strict=True))
+
+
+def index_and_rows_agree(client: redis.Redis) -> dict[int, bytes]:
+    """Every row is in the index, every entry has its row, everything has an end; the rows by time."""
+    place = Place(*BTC)
+    held = everything(client)
+    index = {int(member) for member, _ in held.pop(place.index.encode(), [])}
+    found = {int(key.rsplit(b":", 1)[1]): value for key, value in held.items()}
+    assert set(found) == index
+    pipe = client.pipeline(transaction=False)
+    for key in (*held, place.index):
+        pipe.expiretime(key)
+    assert all(ends > 0 for ends in pipe.execute()) or not held
+    return found
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion_assets.stores.online import OnlineStore, Place, Written, online_id
-from ingestion_assets.stores.online.values import Rows
-from ingestion_assets.stores.online.writing import Batch, land
 from ingestion_assets.tables import FEATURES
 from ingestion_assets_tests.stores.online.conftest import BTC, TTL, everything, minutes, rows
 
@@ -134,36 +132,6 @@ def test_what_was_known_later_stays_row_by_row(store):
     store.write(*BTC, times, again)
     held = [row["who"] for row in store.points(*BTC, times.tolist())]
     assert held == ["third", "first", "third", "first"], "as old as what is held counts as newer"
-
-
-@pytest.mark.parametrize("before", [False, True])
-def test_a_writer_who_comes_in_between_is_seen(store, redis_url, before):
-    """The rival writes when a batch has seen what Redis holds and is about to be sent."""
-    times, place = minutes(40), Place(*BTC)
-    rival = OnlineStore(redis_url, ttl=lambda domain: TTL)
-    mine = Rows(rows(times, who=["mine"] * 40))
-    if before:
-        store.write(*BTC, times, rows(times, who=["older"] * 40, known_after=1))
-
-    class Overtaken(Batch):
-        overtaken = False
-
-        def transaction(self, *seen):
-            packed = super().transaction(*seen)
-            if not self.overtaken:
-                self.overtaken = True
-                theirs = np.array(self.times[:5])
-                rival.write(*BTC, theirs, rows(theirs, known_after=500, who=["rival"] * 5))
-            return packed
-
-    batches = (
-        Overtaken(place, times[n : n + 10].tolist(), mine, n, n + 10, TTL + 60) for n in (0, 10, 20, 30)
-    )
-    kept = store.lines.run("racing", lambda line: land(line, batches, place, int(time.time())))
-    assert [row["who"] for _, row in store.range(*BTC, 0, int(time.time()))] == (
-        ["rival"] * 5 + ["mine"] * 5
-    ) * 4
-    assert kept == 20
 
 
 @pytest.mark.parametrize("lost", ["evicted", "some entries"])
