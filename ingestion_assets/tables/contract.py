@@ -190,7 +190,7 @@ class Table:
     def _unique(self) -> Promise:
         def broken(rows: pa.Table) -> np.ndarray:
             keys = self.keys(rows)
-            if len(keys) < 2 or (np.diff(keys) > 0).all():
+            if len(keys) < 2 or (keys[1:] > keys[:-1]).all():
                 return np.zeros(len(keys), dtype=bool)
             _, first = np.unique(keys, return_index=True)
             mask = np.ones(len(keys), dtype=bool)

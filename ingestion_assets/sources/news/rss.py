@@ -53,21 +53,20 @@ class Rss(Vendor):
     async def look_up(self, symbol: str) -> Market:
         """A feed by its URL; it is listed since its oldest item."""
         found = await self.poll(symbol)
-        times = NEWS_ITEMS.times(feed_rows(found.entries, publisher="", now=found.now, held={}, origin=""))
-        oldest = floor(moment_of(times[0]), NEWS_ITEMS.grain) if len(times) else found.now
+        rows = feed_rows(found.entries, publisher="", now=found.now, held={}, origin="")
+        oldest = _reaches_back(rows) or floor(found.now, NEWS_ITEMS.grain)
         return Market(found.title, oldest, None, trading=True, timeframes=frozenset())
 
     @feed(NEWS_ITEMS, phase="rest", settle=timedelta(0), page_rows=100)
     async def items(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         found, asked = await self._fresh(url_of(series))
         rows = self.rows(series, found)
-        times = NEWS_ITEMS.times(rows)
-        oldest = floor(moment_of(times[0]), NEWS_ITEMS.grain) if len(times) else window.start
+        oldest = _reaches_back(rows) or window.start
         if oldest > window.start:
             gone = Window(window.start, min(oldest, window.end))
-            yield Absent(gone, f"the feed holds nothing before {iso(moment_of(times[0]))} any more", asked)
+            yield Absent(gone, f"the feed holds nothing from before {iso(oldest)} any more", asked)
         if oldest < window.end:
-            period = period_window(f"{window.start:%Y-%m}")
+            times, period = NEWS_ITEMS.times(rows), period_window(f"{window.start:%Y-%m}")
             inside = (times >= micros(period.start)) & (times < micros(period.end))
             # Of its whole month, not only of the window: some items come late, or are edited.
             yield Page(rows.filter(pa.array(inside)), Window(max(oldest, window.start), window.end), asked)
@@ -82,15 +81,12 @@ class Rss(Vendor):
             held=held,
             origin=self.options.origin,
         )
+        names, times = rows.column("id").to_pylist(), rows.column("time").to_pylist()
         late = [
-            not_held and self._closed(series, time, found.now) for not_held, time in _strangers(rows, held)
+            name not in held and self._closed(series, time, found.now)
+            for name, time in zip(names, times, strict=True)
         ]
-        if not any(late):
-            return rows
-        seen = pa.array([found.now] * rows.num_rows, NEWS_ITEMS.schema.field("time").type)
-        time = rows.schema.get_field_index("time")
-        times = pc.if_else(pa.array(late), seen, rows.column("time"))
-        return NEWS_ITEMS.in_order(rows.set_column(time, rows.schema.field(time), times))
+        return _seen_first(rows, pa.array(late), found.now) if any(late) else rows
 
     def _held(self, series: Series) -> dict[str, datetime]:
         """The time of every item of the feed that was ever landed."""
@@ -123,6 +119,12 @@ class Rss(Vendor):
             return self._polls[url], 1
 
 
+def _reaches_back(rows: pa.Table) -> datetime | None:
+    """The minute of the oldest item that tells when it was published; None: none does."""
+    dated = rows.filter(pc.not_equal(rows.column("dated").cast(pa.string()), "seen"))
+    return floor(moment_of(NEWS_ITEMS.times(dated)[0]), NEWS_ITEMS.grain) if dated.num_rows else None
+
+
 def url_of(series: Series) -> str:
     url = series.metadata.get("url")
     if not isinstance(url, str):
@@ -130,6 +132,12 @@ def url_of(series: Series) -> str:
     return url
 
 
-def _strangers(rows: pa.Table, held: dict[str, datetime]) -> list[tuple[bool, datetime]]:
-    names, times = rows.column("id").to_pylist(), rows.column("time").to_pylist()
-    return [(name not in held, time) for name, time in zip(names, times, strict=True)]
+def _seen_first(rows: pa.Table, late: pa.Array, now: datetime) -> pa.Table:
+    """The rows with the moment of the poll for the time of those that came to light too late."""
+    for name, value in (("time", now), ("dated", "seen")):
+        number = rows.schema.get_field_index(name)
+        kind = rows.schema.field(number).type
+        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+        column = pc.if_else(late, pa.scalar(value, plain), rows.column(number).cast(plain))
+        rows = rows.set_column(number, rows.schema.field(number), column.cast(kind))
+    return NEWS_ITEMS.in_order(rows)
