@@ -27,7 +27,8 @@ def merged_rows(
         return given, given.slice(0, 0), appended
     given_keys, held_keys, held_times = table.keys(given), table.keys(held), table.times(held)
     rising = table.key == table.clock
-    if rising and len(given_keys) and given_keys[0] > held_keys[-1] and not replace:
+    untouched = all(micros(window.start) > held_times[-1] for window in replace)
+    if rising and len(given_keys) and given_keys[0] > held_keys[-1] and untouched:
         return pa.concat_tables([held, given]), held.slice(0, 0), appended
 
     place, known = _places(held_keys, given_keys)
