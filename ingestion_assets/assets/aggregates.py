@@ -10,6 +10,7 @@ from functools import partial
 import dagster as dg
 import pyarrow as pa
 
+from ingestion_assets.features.aggregates import aggregate
 from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, floor, month_window
 from ingestion_assets.io_managers.lake import Harvest
@@ -64,8 +65,6 @@ def _aggregated(bench: Workbench, table: Table, keys: list[str], run: str) -> Ge
 
 def _bars(bench: Workbench, table: Table, name: str, window: Window, now: datetime) -> pa.Table:
     """A bar is made when its last minute is held, or when that minute is an hour overdue."""
-    from ingestion_assets.features.aggregates import aggregate  # polars takes a second to import
-
     last = bench.lake.last_time(MINUTES, name)
     held_until = last + MINUTES.grain if last else now - _WAIT_FOR_MINUTES
     closed_until = floor(max(held_until, now - _WAIT_FOR_MINUTES), MINUTES.grain)
