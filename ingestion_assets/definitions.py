@@ -22,6 +22,7 @@ from ingestion_assets.automation.schedules import schedules  # noqa: E402
 from ingestion_assets.automation.sensors import sensors  # noqa: E402
 from ingestion_assets.checks import CHECKS  # noqa: E402
 from ingestion_assets.checks_leak import LEAK_CHECKS  # noqa: E402
+from ingestion_assets.checks_sources import AGREEMENT_CHECKS  # noqa: E402
 from ingestion_assets.io_managers.lake import LakeIOManager  # noqa: E402
 from ingestion_assets.io_managers.online import OnlineIOManager  # noqa: E402
 from ingestion_assets.resources import WorkbenchResource  # noqa: E402
@@ -70,7 +71,7 @@ defs = dg.Definitions(
         *online.ASSETS,
         reports.market_coverage,
     ],
-    asset_checks=[*CHECKS, *LEAK_CHECKS, *ONLINE_CHECKS],
+    asset_checks=[*CHECKS, *AGREEMENT_CHECKS, *LEAK_CHECKS, *ONLINE_CHECKS],
     jobs=[*JOBS, *ONLINE_JOBS, housekeeping],
     schedules=[*schedules(settings), *online_schedules(settings), housekeeping_schedule(settings)],
     sensors=[*sensors(settings), *online_sensors(settings), alert_sensor],

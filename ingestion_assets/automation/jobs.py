@@ -8,6 +8,7 @@ import dagster as dg
 
 from ingestion_assets import checks
 from ingestion_assets.checks_leak import LEAK_CHECKS
+from ingestion_assets.checks_sources import AGREEMENT_CHECKS
 from ingestion_assets.tables import DERIVED, FEATURES, FED, INGESTED, STATISTICS, Table
 
 # Tags by which sensors and schedules know their own runs.
@@ -65,8 +66,8 @@ GAP_SCAN_JOB = dg.define_asset_job(
 )
 QUALITY_JOB = dg.define_asset_job(
     "quality_scan",
-    selection=_checks_only([*checks.PROMISE_CHECKS, *checks.RECONCILE_CHECKS]),
-    description="Read the lake again: promises kept, aggregates like the venue's own.",
+    selection=_checks_only([*checks.PROMISE_CHECKS, *checks.RECONCILE_CHECKS, *AGREEMENT_CHECKS]),
+    description="Read the lake again: promises kept, aggregates like the venue's own, archive like API.",
 )
 REPORT_JOB = dg.define_asset_job(
     "report_coverage",
