@@ -28,6 +28,7 @@ from ingestion_assets.stores.online.writing import Batch, Contended, land
 LONGEST_TTL = 20 * 365 * 86_400
 BATCH = 500  # rows of a transaction: eight hours of minutes
 MOST_AT_ONCE = 10_000
+FUTURE = 3_600  # seconds by which a row may be ahead of this machine's clock
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,10 @@ class OnlineStore:
         if len(moments) != given.count:
             raise ValueError(f"{place}: {len(moments)} times for {given.count} rows")
         now = int(clock.time())
+        if len(moments) and moments.max() > now + FUTURE:
+            raise ValueError(
+                f"{place}: the time {moments.max()} lies in the future, where it would stay the latest"
+            )
         order = np.argsort(moments, kind="stable")
         if len(moments) > 1 and (np.diff(moments[order]) == 0).any():
             raise ValueError(f"{place}: a time is given twice")

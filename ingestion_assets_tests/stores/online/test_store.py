@@ -221,6 +221,7 @@ def test_connections_are_used_again_and_shared_by_threads(store, client):
         ([1724140800000], {"n": [1]}, "give epoch seconds, not ms"),
         ([1.5], {"n": [1]}, "give whole epoch seconds"),
         ([-1], {"n": [1]}, "give epoch seconds"),
+        ([9_999_999_999], {"n": [1]}, "lies in the future"),
         ([60, 120], {"n": [1]}, "2 times for 1 rows"),
         ([60, 60], {"n": [1, 2]}, "a time is given twice"),
         ([60, 120], {"n": [1, 2], "m": [1]}, "differ in length"),
