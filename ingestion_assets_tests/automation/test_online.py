@@ -1,5 +1,6 @@
 """The sweep as a job with a memory, its schedule and its start; the check of the TTLs."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -234,3 +235,17 @@ class TestCatchUp:
         assert not self.tick(world).run_requests
         world.instance.report_run_failed(world.instance.get_run_by_id(run.run_id))
         assert len(self.tick(world).run_requests) == 1
+
+
+def test_what_was_ingested_is_online_when_the_follow_up_has_run(world, client):
+    now = datetime.now(UTC)
+    world.register(BTC, since=now - timedelta(hours=2))
+    months = sorted({f"{now - timedelta(hours=n):%Y-%m}" for n in range(3)})
+    assert world.run(M1, f"{months[0]}|{BTC}", f"{months[-1]}|{BTC}").success
+    requests = [r for r in world.tick("derive").run_requests if r.job_name == "derive_market"]
+    assert all(run.success for run in world.execute(requests))
+    newest = world.bench.lake.last_time(M1, BTC)
+    key = f"features:market:BTC-USDT:1m:{int(newest.timestamp())}"
+    assert json.loads(client.get(key))["close"] > 0
+    assert client.zcard("features:market:BTC-USDT:1m:_idx") >= 55
+    assert client.exists("market:BTC-USDT:latest", "market:BTC-USDT:aggregates") == 2
