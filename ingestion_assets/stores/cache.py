@@ -109,14 +109,14 @@ class MarketCache:
 
 def _put(line: Line, key: str, value: bytes, moment: float, ttl: int) -> bool:
     while True:
-        line.ask(command(b"WATCH", key))
-        held = line.ask(command(b"GET", key))
+        _, held = line.ask_all([command(b"WATCH", key), command(b"GET", key)])
         if held is not None and _time_of(held) > moment:
             line.ask(command(b"UNWATCH"))
             return False
-        line.ask(command(b"MULTI"))
-        line.ask(command(b"SET", key, value, b"EX", ttl))
-        if line.ask(command(b"EXEC")) is not None:
+        *_, done = line.ask_all(
+            [command(b"MULTI"), command(b"SET", key, value, b"EX", ttl), command(b"EXEC")]
+        )
+        if done is not None:
             return True
         # Somebody else was faster: look again at what is there.
 

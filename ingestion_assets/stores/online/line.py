@@ -10,7 +10,7 @@ import collections
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -71,6 +71,17 @@ class Line:
         if isinstance(answer, self.error):
             raise answer
         return answer
+
+    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
+        """Commands sent together; an error among the answers is raised after all of them were read."""
+        if not commands:
+            return []
+        self.send(b"".join(commands))
+        answers = self.replies(len(commands))
+        for answer in answers:
+            if isinstance(answer, self.error):
+                raise answer
+        return answers
 
     def close(self) -> None:
         self._connection.disconnect()

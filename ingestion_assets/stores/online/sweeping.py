@@ -7,7 +7,7 @@ rows that expired since. An index never gets a TTL here: what ends it is its las
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ingestion_assets.stores.online.keys import INDEX, ROOT, Place
@@ -113,27 +113,15 @@ def is_index(key: bytes) -> bool:
     return key.endswith(b":" + INDEX.encode())
 
 
-def _answers(line: Line, commands: Sequence[bytes]) -> list[object]:
-    """Commands sent together; an error among the answers is raised after all of them were read."""
-    if not commands:
-        return []
-    line.send(b"".join(commands))
-    answers = [line.reply() for _ in commands]
-    for answer in answers:
-        if isinstance(answer, line.error):
-            raise answer
-    return answers
-
-
 def _set_missing(line: Line, keys: list[bytes], ttl: int) -> int:
     """NX: a writer that sets one in between is right."""
     bare = _without_ttl(line, keys)
-    done = _answers(line, [command(b"EXPIRE", key, ttl, b"NX") for key in bare])
+    done = line.ask_all([command(b"EXPIRE", key, ttl, b"NX") for key in bare])
     return sum(answer == 1 for answer in done)
 
 
 def _without_ttl(line: Line, keys: list[bytes]) -> list[bytes]:
-    lives = _answers(line, [command(b"TTL", key) for key in keys])
+    lives = line.ask_all([command(b"TTL", key) for key in keys])
     return [key for key, life in zip(keys, lives, strict=True) if life == -1]
 
 
@@ -150,7 +138,7 @@ def _dead(line: Line, index: bytes) -> tuple[int, list[bytes]]:
         keys = b"".join(packed(prefix + member) for member in chunk)
         there = line.ask(b"*%d\r\n$6\r\nEXISTS\r\n%b" % (len(chunk) + 1, keys))
         if there < len(chunk):
-            each = _answers(line, [command(b"EXISTS", prefix + member) for member in chunk])
+            each = line.ask_all([command(b"EXISTS", prefix + member) for member in chunk])
             dead += [member for member, one in zip(chunk, each, strict=True) if not one]
 
 
@@ -164,7 +152,7 @@ def _prune(line: Line, index: bytes) -> int:
     if not dead:
         line.ask(command(b"UNWATCH"))
         return 0
-    *_, outcome = _answers(line, [command(b"MULTI"), command(b"ZREM", index, *dead), command(b"EXEC")])
+    *_, outcome = line.ask_all([command(b"MULTI"), command(b"ZREM", index, *dead), command(b"EXEC")])
     return int(outcome[0]) if isinstance(outcome, list) else 0
 
 
