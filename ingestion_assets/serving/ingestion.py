@@ -7,7 +7,7 @@ know nothing of it and find, when their turn comes, that little is left to do.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,11 +51,19 @@ def newest_bars(table: Table, count: int, now: datetime, settle: timedelta) -> W
     return Window(end - count * table.grain, end)
 
 
+def described(bench: Workbench, series: str, now: datetime, timeframes: Sequence[str] = ("1m",)) -> Series:
+    """The series as its venue describes it; an exchange or a timeframe that there is not was a mistake."""
+    try:
+        return bench.describe(series, now, timeframes)
+    except ValueError as error:
+        raise Unprocessable(str(error)) from None
+
+
 def registered(bench: Workbench, dagster: DagsterApi, series: str, now: datetime) -> Series:
     """The series as registered; one that is not yet is looked up at its venue, and becomes a partition."""
     entry = bench.registry.get(series)
     if entry is None:
-        found = bench.describe(series, now)
+        found = described(bench, series, now)
         bench.registry.add_missing([found])
         bench.expect([found], now)
     else:

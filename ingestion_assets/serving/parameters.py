@@ -17,6 +17,7 @@ from ingestion_assets.registry import parse_id, series_id
 from ingestion_assets.serving.problems import Unprocessable
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_PAIR = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+")
 _LONGEST_NAME = 128
 _EARLIEST = datetime(2009, 1, 1, tzinfo=UTC)  # nothing that we serve is older than Bitcoin
 _AHEAD = timedelta(days=2)
@@ -40,11 +41,13 @@ Moment = Annotated[
 def market_series(symbol: str, exchange: str | None, default: str) -> str:
     """The canonical id that a symbol stands for, on the exchange named or the one that is meant."""
     try:
-        if exchange is None and "." in symbol:
-            return series_id(*parse_id(symbol))
-        return series_id(exchange or default, symbol)
+        named = exchange is None and "." in symbol
+        series = series_id(*parse_id(symbol)) if named else series_id(exchange or default, symbol)
     except ValueError as error:
-        raise Unprocessable(f"symbol {symbol!r}: {error}") from None
+        raise Unprocessable(f"symbol {symbol[:60]!r}: {error}") from None
+    if not _PAIR.fullmatch(series.partition(".")[2]):
+        raise Unprocessable(f"symbol {symbol[:60]!r} has no base or no quote: write it like BTC/USDT")
+    return series
 
 
 def timeframe_of(text: str) -> str:
@@ -65,6 +68,8 @@ def name_of(field: str, text: str) -> str:
 def seconds_of(field: str, text: str, now: datetime) -> int:
     """Epoch seconds; what lies before 2009 or in days to come was written in another unit than meant."""
     try:
+        if not text.isascii():
+            raise ValueError(f"time {text!r} holds other signs than digits and - : . T Z +")
         moment = parse_moment(text)
     except ValueError as error:
         raise Unprocessable(f"{field}: {error}") from None
@@ -73,7 +78,7 @@ def seconds_of(field: str, text: str, now: datetime) -> int:
             f"{field} {text!r} is {iso(moment)}, which nothing here can have: give seconds, ms or µs since "
             f"1970 or ISO time between {_EARLIEST:%Y} and {_AHEAD.days} days from now"
         )
-    return int(moment.timestamp())
+    return int(moment.timestamp())  # what lies within a second lies on no bar's edge: rounded down
 
 
 def on_grid(field: str, seconds: int, timeframe: str) -> int:

@@ -21,6 +21,7 @@ from ingestion_assets.stores.online import OnlineError
 
 _LONGEST = 2_000
 _SHOWN = 80
+_MOST = 20  # wrong fields that are named
 Responses = dict[int | str, dict[str, Any]]
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
@@ -91,12 +92,15 @@ async def _stated(request: Request, error: Any) -> Response:
 async def _invalid(request: Request, error: Any) -> Response:
     """Every wrong field by its name; a value is shown in short, and nothing of a body that is no JSON."""
     said = []
-    for one in error.errors():
+    wrong = error.errors()
+    for one in wrong[:_MOST]:
         place = ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0])
         text = one["msg"].removeprefix("Value error, ")
         given = one.get("input")
         shown = f" {str(given)[:_SHOWN]!r}" if isinstance(given, (str, int, float, bool)) else ""
         said.append(f"{place}{shown}: {text}")
+    if len(wrong) > _MOST:
+        said.append(f"and {len(wrong) - _MOST} more")
     return answer(422, "; ".join(said))
 
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from ingestion_assets.registry import Strategy
 from ingestion_assets.serving.context import Context, Given
-from ingestion_assets.serving.ingestion import table_for
+from ingestion_assets.serving.ingestion import described, table_for
 from ingestion_assets.serving.models import Removed, StatusGiven, SymbolGiven, SymbolShown
 from ingestion_assets.serving.parameters import Exchange, market_series, timeframe_of
 from ingestion_assets.serving.problems import Problem, Responses, Unprocessable
@@ -47,12 +47,8 @@ def add(given: Given, wanted: SymbolGiven) -> SymbolShown:
     if given.bench.registry.get(name) is not None:
         raise HTTPException(409, f"series {name!r} is registered already: PUT /api/v1/symbols/{name}/status")
     now = datetime.now(UTC)
-    try:
-        series = given.bench.describe(name, now, timeframes)
-    except ValueError as error:
-        raise Unprocessable(str(error)) from None
     series = dataclasses.replace(
-        series,
+        described(given.bench, name, now, timeframes),
         strategy=strategy,
         enabled=wanted.enabled,
         description=wanted.description,
