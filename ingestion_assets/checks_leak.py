@@ -88,6 +88,14 @@ def leak_check(table: Table, bars: Table, compute: Compute) -> dg.AssetChecksDef
     return no_leak
 
 
+def held_back(instance: dg.DagsterInstance, table: Table) -> bool:
+    """Whether the newest look at a table found a leak, so that nothing of it is to go further."""
+    key = dg.AssetCheckKey(dg.AssetKey(table.path.split("/")), NAME)
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    looked = [r.evaluation for r in records if isinstance(r.evaluation, dg.AssetCheckEvaluation)]
+    return bool(looked) and not looked[0].passed
+
+
 def _features(table: Table, bars: pa.Table, window: Window) -> pa.Table:
     return market_features(bars, table, window)
 

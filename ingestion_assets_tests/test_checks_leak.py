@@ -9,8 +9,10 @@ import pytest
 
 from ingestion_assets import checks_leak
 from ingestion_assets.automation.jobs import AT_ONCE
+from ingestion_assets.automation.online import online_sensors
 from ingestion_assets.checks_leak import LEAK_CHECKS, leaks
 from ingestion_assets.features.market import market_features
+from ingestion_assets.settings import load_settings
 from ingestion_assets.tables import FEATURES, STATISTICS
 from ingestion_assets_tests.features.test_market import market_of
 from ingestion_assets_tests.market_world import M1, asset_key, utc
@@ -102,6 +104,20 @@ def test_a_leak_keeps_features_from_going_online(ingested, monkeypatch):
     assert not evaluation.passed
     assert f"the future is in rows of {BTC}" in evaluation.description
     assert not [event for event in run.all_events if event.is_step_start and "online" in event.step_key]
+
+
+def test_what_is_held_back_does_not_go_online_by_catching_up_either(ingested, monkeypatch, redis_url):
+    ingested.setenv(REDIS_URL=redis_url)
+    catch_up = next(s for s in online_sensors(load_settings()) if s.name == "online_catch_up")
+    assert derive(ingested, F1.path).success
+    cursor = ingested.tick(catch_up).cursor
+    with monkeypatch.context() as patch:
+        patch.setattr(checks_leak, "market_features", lambda b, t, w: looking_ahead("ema_50")(b, w))
+        assert not derive(ingested, F1.path).success
+    held = ingested.tick(catch_up, cursor)
+    assert held.run_requests == []
+    assert derive(ingested, F1.path).success  # mended: what was held back is caught up with
+    assert len(ingested.tick(catch_up, held.cursor).run_requests) == 1
 
 
 def test_all_that_is_computed_bar_by_bar_is_watched():

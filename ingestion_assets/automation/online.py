@@ -10,6 +10,7 @@ from ingestion_assets.assets.online import ASSETS, DOMAIN
 from ingestion_assets.automation.jobs import CAUSE
 from ingestion_assets.automation.schedules import at_work
 from ingestion_assets.automation.sensors import DEPLOYMENT
+from ingestion_assets.checks_leak import held_back
 from ingestion_assets.partitions import run_requests
 from ingestion_assets.resources import WorkbenchResource, workbench
 from ingestion_assets.settings import Settings
@@ -180,6 +181,8 @@ def online_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         marks: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         requests: list[dg.RunRequest] = []
         for table in FEATURES.values():
+            if held_back(context.instance, table):
+                continue
             keys, marks[table.name] = left_behind(context.instance, table, marks.get(table.name))
             requests += run_requests(
                 ONLINE_JOB.name,
