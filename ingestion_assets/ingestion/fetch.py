@@ -25,7 +25,7 @@ from ingestion_assets.ingestion.plan import Slice
 from ingestion_assets.sources.errors import MalformedAnswer
 from ingestion_assets.tables import Table
 
-_UNTAKEN = {"month": 16, "day": 3}  # what is cut by days is large
+_UNTAKEN = {"month": 16, "day": 2}  # what is cut by days is large
 _HANDS = 2  # more do not help: packing a month keeps a core busy
 
 Made = TypeVar("Made")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ingestion_assets.sources.errors import MalformedAnswer
 from ingestion_assets.tables import Table
-from ingestion_assets.tables.arrays import repeated
+from ingestion_assets.tables.arrays import column, repeated
 from ingestion_assets.tables.contract import TIME
 from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M
 
@@ -74,14 +74,19 @@ def full_minutes(stamps: np.ndarray) -> np.ndarray:
 
 
 def table_of(table: Table, columns: Mapping[str, Any], known: np.ndarray, origin: str) -> pa.Table:
-    given = {
-        name: pa.array(values, pa.int64()).cast(TIME)
-        if table.schema.field(name).type == TIME
-        else pa.array(values, table.schema.field(name).type)
-        for name, values in columns.items()
-    }
-    given |= {"known_at": pa.array(known, pa.int64()).cast(TIME), "source": repeated(origin, len(known))}
+    """Columns of numbers, times as microseconds, as the table has them."""
+    given = {name: _column(values, table.schema.field(name).type) for name, values in columns.items()}
+    given |= {"known_at": column(known, TIME), "source": repeated(origin, len(known))}
     return table.conform(pa.table(given))
+
+
+def _column(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """What Arrow or NumPy hold already is taken as it is: days have hundreds of thousands of rows."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values if values.type == kind else values.cast(kind)
+    if isinstance(values, np.ndarray):
+        return column(values, kind)
+    return pa.array(values, kind)
 
 
 @contextlib.contextmanager
