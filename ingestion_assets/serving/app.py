@@ -24,6 +24,7 @@ from ingestion_assets.serving.routes import (
     ingest,
     metrics,
     scheduler,
+    sentiment,
     symbols,
 )
 from ingestion_assets.serving.security import Guard, check_exposure
@@ -39,6 +40,7 @@ ROUTERS = (
     symbols.router,
     scheduler.router,
     metrics.router,
+    sentiment.router,
 )
 _STATED = {
     400: "The request cannot be read.",

@@ -14,6 +14,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from ingestion_assets.dagster_api import DagsterApi
+from ingestion_assets.serving.inference import Inference
 from ingestion_assets.serving.lookups import Lookups, parts
 from ingestion_assets.serving.models import MetricShown
 from ingestion_assets.serving.run_counts import RunCounts
@@ -60,6 +61,7 @@ class Metrics:
             buckets=_ANSWERS,
             registry=self.registry,
         )
+        self.inference = Inference(self.registry, bench.settings.ml_max_workers)
         self.registry.register(Lookups(parts(bench, dagster, RunCounts(self.registry, dagster).look)))
 
     def shown(self) -> list[MetricShown]:

@@ -43,6 +43,7 @@ from ingestion_assets.sources.http import HttpClient, expect_json, host_of
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.news.items import table_of
 from ingestion_assets.sources.news.plain_text import all_said, hashed, page_of
+from ingestion_assets.sources.spending import Allowance, paid
 from ingestion_assets.tables.news import NEWS_ITEMS
 
 DELAY = timedelta(hours=24)
@@ -72,6 +73,7 @@ class _BeyondPlan(BadRequest):
 class NewsApi(Vendor):
     name, domain, serves = "newsapi", "news", "newsapi"
     needs = "news_api_key"
+    allowance = Allowance("day", "requests", 100)
     strategy = Strategy.FLATPACK_API
 
     def __init__(self, options: SourceOptions) -> None:
@@ -115,9 +117,7 @@ class NewsApi(Vendor):
         while cursor > window.start:
             open_still = Window(window.start, cursor)
             try:
-                found = await self._client.get(
-                    "/v2/everything", _search(series, open_still, number), parse=self._found
-                )
+                found = await self._ask("/v2/everything", _search(series, open_still, number))
             except _BeyondPlan as error:
                 yield Absent(open_still, str(error))
                 return
@@ -140,13 +140,19 @@ class NewsApi(Vendor):
 
     async def _headlines(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         params = {"category": series.symbol.partition(".")[2], "pageSize": PAGE}
-        rows = (await self._client.get("/v2/top-headlines", params, parse=self._found)).rows
+        rows = (await self._ask("/v2/top-headlines", params)).rows
         times, period = NEWS_ITEMS.times(rows), period_window(f"{window.start:%Y-%m}")
         oldest = min(window.end, moment_of(times[0])) if len(times) else window.start
         if oldest > window.start:
             yield Absent(Window(window.start, oldest), "headlines are those of now", 0)
         inside = (times >= micros(period.start)) & (times < micros(period.end))
         yield Page(rows.filter(pa.array(inside)), Window(max(oldest, window.start), window.end))
+
+    async def _ask(self, path: str, params: Mapping[str, Any]) -> _Found:
+        async def once() -> _Found:
+            return await self._client.get(path, params, parse=self._found)
+
+        return await paid(self.options.purse, 1, once, lambda _: 1)
 
     def _found(self, body: bytes) -> _Found:
         document = _document(body)
