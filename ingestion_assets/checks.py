@@ -44,8 +44,9 @@ class ReconcileConfig(dg.Config):
 
 
 def followed(bench: Workbench, table: Table) -> list[Series]:
-    """The series that the table should have: enabled, wanted in this table, and with history."""
-    return [s for s in bench.registry.series(table.domain, enabled_only=True) if s.follows(table)]
+    """The series that the table should have: enabled, wanted in it, and with the key that it takes."""
+    series = bench.registry.series(table.domain, enabled_only=True)
+    return [s for s in series if s.follows(table) and bench.askable(table, s)]
 
 
 def gap_audits(

@@ -97,13 +97,13 @@ class Series:
 
     def follows(self, table: Table) -> bool:
         """Whether the table is to be kept complete for this series: candles by their timeframes, of other
-        domains the tables named in `metadata["tables"]`, or all of them when none is."""
+        domains what comes in the strategy's phases, and if `metadata["tables"]` names some, those only."""
         if self.domain != table.domain:
             return False
         if table.domain == "market":
             return self.rest and table.name.removeprefix("ohlcv_") in self.timeframes
-        history = bool({"bulk", "rest"} & self.strategy.phases)
-        return history and table.name in self.metadata.get("tables", (table.name,))
+        wanted = not self.strategy.phases.isdisjoint(table.ways)
+        return wanted and table.name in self.metadata.get("tables", (table.name,))
 
 
 def check_id(text: str) -> str:

@@ -421,7 +421,7 @@ class Settings(BaseSettings):
     def vendor_urls(self) -> dict[str, str]:
         """Base URL by exchange or vendor, for those that do not answer at their own public address."""
         simulated = f"http://127.0.0.1:{self.simulator_port}"
-        urls = dict.fromkeys(SIMULATED, simulated) if self.profile == "simulator" else {}
+        urls = dict.fromkeys(SIMULATED if self.profile == "simulator" else ("mock",), simulated)
         if self.binance_url:
             urls["binance"] = self.binance_url.rstrip("/")
         return urls | {name.lower(): url.rstrip("/") for name, url in self.exchange_urls.items()}

@@ -27,7 +27,7 @@ from ingestion_assets.intervals import TIMEFRAMES, Window, floor, month_window
 from ingestion_assets.registry import Series, Strategy, check_id, parse_id, series_id
 from ingestion_assets.settings import Settings, load_settings
 from ingestion_assets.sources.errors import AuthError, SourceError
-from ingestion_assets.sources.feeds import Vendor, vendors
+from ingestion_assets.sources.feeds import Vendor, feeds_of, vendors
 from ingestion_assets.sources.market import CandleSource, Market, SourceOptions, open_source
 from ingestion_assets.stores.budgets import Budgets
 from ingestion_assets.stores.cache import MarketCache
@@ -149,7 +149,26 @@ class Workbench:
     def _simulated(self, name: str) -> bool:
         s = self.settings
         address = f"http://127.0.0.1:{s.simulator_port}"
-        return s.profile == "simulator" and s.vendor_urls.get(name) == address
+        return (s.profile == "simulator" or name == "mock") and s.vendor_urls.get(name) == address
+
+    def _keyed(self, kind: type[Vendor]) -> bool:
+        """Whether there is all that it takes to ask a vendor."""
+        told = all(getattr(self.settings, name) is not None for name in (kind.needs, kind.secret) if name)
+        return told or self._simulated(kind.name)
+
+    def askable(self, table: Table, series: Series) -> bool:
+        """Whether somebody can be asked for a table of a series: one key of several ways is enough."""
+        keyed = (kind for kind in self.vendors if self._keyed(kind))
+        return table in INGESTED.values() or bool(feeds_of(table, series, keyed))
+
+    def _able(self, table: Table, source: str) -> list[type[Vendor]]:
+        """Who of a source gives a table and can be asked; without any key all of them, to say so."""
+        gives = [
+            kind
+            for kind in self.vendors
+            if kind.serves == source and any(one.table.path == table.path for one in kind.feeds)
+        ]
+        return [kind for kind in gives if self._keyed(kind)] or gives
 
     @cached_property
     def vendors(self) -> list[type[Vendor]]:
@@ -221,7 +240,7 @@ class Workbench:
         def open_desk(source: str) -> Desk:
             if table in INGESTED.values():
                 return CandleDesk(table, lake, ledger, self.source(source), options)
-            return FeedDesk(table, lake, ledger, self.vendors, self.vendor, options)
+            return FeedDesk(table, lake, ledger, self._able(table, source), self.vendor, options)
 
         landing = partial(self._land, table, run, options)
         return fetch(table, slices, open_desk, landing, self.settings.http_concurrency)

@@ -15,6 +15,9 @@ nothing of ours, so that a mistake of ours cannot be made twice and cancel out.
     binance*   the Binance spot REST vendor           kraken*   the minimal Kraken REST vendor
     perpetuals     trades one by one, open interest and funding, which agree with the candles
     binance_usdm   the USDT-M futures REST vendor     binance_vision   its public archive of files
+    exchange       when New York trades            shares         its shares: bars, splits
+    polygon        their REST vendor               polygon_files  its flat files, as S3 gives them
+    coingecko      the provider of coins, and `mock`
     journal    what was asked                         control   /_simulator/ over HTTP
     server     Simulator (a thread, for tests and `make run`) and serve (blocking, for the CLI)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from email.utils import formatdate
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -13,12 +13,16 @@ from ingestion_assets.simulator.binance import Binance
 from ingestion_assets.simulator.binance_usdm import BinanceUsdm
 from ingestion_assets.simulator.binance_vision import BinanceVision
 from ingestion_assets.simulator.clock import wall_ms
+from ingestion_assets.simulator.coingecko import CoinGecko
 from ingestion_assets.simulator.control import PREFIX, Control
 from ingestion_assets.simulator.faults import BEFORE, ROWS, WIRE, Fault
 from ingestion_assets.simulator.journal import Entry, Journal
 from ingestion_assets.simulator.kraken import Kraken
 from ingestion_assets.simulator.limits import Limits
 from ingestion_assets.simulator.perpetuals import Perpetuals
+from ingestion_assets.simulator.polygon import Polygon
+from ingestion_assets.simulator.polygon_files import PolygonFiles
+from ingestion_assets.simulator.shares import Shares
 
 
 class Vendor(Protocol):
@@ -28,6 +32,14 @@ class Vendor(Protocol):
     def prefix(self) -> str | tuple[str, ...]: ...
 
     def answer(self, path: str, query: Mapping[str, str]) -> tuple[Answer, int]: ...
+
+
+@runtime_checkable
+class Wary(Protocol):
+    """A vendor that looks at who asks before it answers."""
+
+    def meet(self, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer | None:
+        """An answer to whom it will not serve."""
 
 
 GONE = Answer(499, b"")
@@ -47,12 +59,15 @@ class Gate:
     ) -> None:
         self.market, self.journal, self.latency_ms = market, journal, latency_ms
         self.control = Control(market, journal, limits)
-        perpetuals = Perpetuals(market)
+        perpetuals, shares = Perpetuals(market), Shares(market)
         self.vendors: tuple[Vendor, ...] = (
+            CoinGecko(market),  # before Binance, which answers the rest of /api/v3/
             Binance(market, limits),
             BinanceUsdm(market, perpetuals, usdm_limits),
             BinanceVision(market, perpetuals),
             Kraken(market),
+            Polygon(market, shares),
+            PolygonFiles(market, shares),
         )
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -66,7 +81,7 @@ class Gate:
         symbol = query.get("symbol") or query.get("pair")
         if self.latency_ms:
             await asyncio.sleep(self.latency_ms / 1000)
-        answer, weight = self._answer(request.method, path, query)
+        answer, weight = self._answer(request.method, path, query, request.headers)
         struck: list[Fault] = []
         if answer.status not in (429, 418):
             struck = self.market.faults.striking(BEFORE, path, symbol)
@@ -94,11 +109,15 @@ class Gate:
         size = len(answer.body)
         self.journal.add(Entry(wall_ms(), path, query, symbol, answer.status, weight, size, names))
 
-    def _answer(self, method: str, path: str, query: dict[str, str]) -> tuple[Answer, int]:
+    def _answer(
+        self, method: str, path: str, query: dict[str, str], headers: Mapping[str, str]
+    ) -> tuple[Answer, int]:
         for vendor in self.vendors:
             if path.startswith(vendor.prefix):
                 if method not in ("GET", "HEAD"):
                     return as_json({"error": f"{method} is not simulated"}, 405), 0
+                if isinstance(vendor, Wary) and (refusal := vendor.meet(query, headers)) is not None:
+                    return refusal, 0
                 return vendor.answer(path, query)
         return as_json({"error": f"no vendor at {path}"}, 404), 0
 

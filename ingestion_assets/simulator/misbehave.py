@@ -67,9 +67,14 @@ def _refusal(status: int, code: int, message: str, retry_after: float | None) ->
 def spoil(answer: Answer, fault: Fault) -> Answer:
     """The same page with something wrong in its rows; Binance's and Kraken's shapes alike."""
     document = orjson.loads(answer.body)
-    rows = document if isinstance(document, list) else next(iter(document["result"].values()))
+    rows = document if isinstance(document, list) else _rows_in(document)
     rows[:] = _spoiled(rows, fault)
     return Answer(answer.status, orjson.dumps(document), answer.content_type, answer.headers, rows=True)
+
+
+def _rows_in(document: dict[str, Any]) -> list[list[Any]]:
+    rows: list[list[Any]] = document.get("results", [])
+    return rows or next(iter(document.get("result", {0: rows}).values()))
 
 
 def _spoiled(rows: list[list[Any]], fault: Fault) -> list[list[Any]]:

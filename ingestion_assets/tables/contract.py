@@ -70,6 +70,7 @@ class Table:
 
     # How it is kept up to date, where vendors' feeds give it.
     cron: str | None = None  # when the newest is fetched
+    ways: tuple[str, ...] = ("bulk", "rest")  # in which of a strategy's phases it comes
     late_after: timedelta | None = None  # so far behind the present is late; else FRESHNESS_MINUTES
 
     # For a reader who decides whether to use it.

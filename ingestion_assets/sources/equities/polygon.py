@@ -61,7 +61,6 @@ _TICKER = re.compile(r"[A-Za-z][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,4})?")
 class Polygon(Vendor):
     name, domain, serves = "polygon", "equities", "polygon"
     needs = "polygon_api_key"
-    usual = (EQUITY_1M, SPLITS)  # snapshots are taken, not completed
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)

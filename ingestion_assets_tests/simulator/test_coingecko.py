@@ -1,0 +1,50 @@
+"""The simulated CoinGecko: the public client gets along with it, and it has the vendor's oddities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ingestion_assets.simulator import Simulator
+
+pycoingecko = pytest.importorskip("pycoingecko", reason="a public client: pip install pycoingecko")
+NOW = "2024-07-09T18:00:30"
+DAY = 86_400
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(now=NOW) as running:
+        yield running
+
+
+@pytest.fixture
+def client(simulator: Simulator):
+    client = pycoingecko.CoinGeckoAPI(retries=0)
+    client.api_base_url = f"{simulator.url}/api/v3/"
+    return client
+
+
+def test_a_public_client_reads_markets_charts_and_candles(client, recordings):
+    import json
+
+    (bitcoin, ether) = client.get_coins_markets(vs_currency="usd", ids="bitcoin,ethereum,nothing")
+    recorded = json.loads((recordings / "coingecko" / "market_data_for_a_coin.body.json").read_text())[0]
+    assert bitcoin.keys() == recorded.keys()
+    assert ether["id"] == "ethereum"
+    assert bitcoin["low_24h"] <= bitcoin["current_price"] <= bitcoin["high_24h"]
+    now = 1_720_548_030
+    chart = client.get_coin_market_chart_range_by_id("bitcoin", "usd", now - 3 * DAY, now)
+    stamps = [stamp for stamp, _ in chart["prices"]]
+    assert 71 <= len(stamps) <= 73
+    assert len({stamp % 3_600_000 for stamp in stamps}) > 60
+    candles = client.get_coin_ohlc_by_id("bitcoin", "usd", 7)
+    assert candles[-1][0] > now * 1000, "the last one ends in the future"
+
+
+def test_errors_come_in_the_vendors_shapes(client):
+    with pytest.raises(ValueError, match="Missing parameter vs_currency"):
+        client.get_coins_markets(vs_currency="")
+    with pytest.raises(ValueError, match="coin not found"):
+        client.get_coin_ohlc_by_id("nothing", "usd", 7)
