@@ -36,7 +36,7 @@ check: $(STAMP)  ## style, types, constraints, docker-compose.yml
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q ingestion_assets_tests/test_constraints.py
-	POSTGRES_PASSWORD=x REDIS_PASSWORD=x S3_SECRET_KEY=x $(BIN)/docker-compose --env-file /dev/null -f docker-compose.yml config --quiet
+	POSTGRES_PASSWORD=x REDIS_PASSWORD=x S3_SECRET_KEY=x ADMIN_TOKEN=x $(BIN)/docker-compose --env-file /dev/null -f docker-compose.yml config --quiet
 
 bench: $(STAMP)  ## speed, against others and against the limit
 	$(BIN)/python -m benchmarks

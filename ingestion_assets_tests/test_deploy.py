@@ -18,7 +18,12 @@ import yaml
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
 ONE_SHOT = ("s3-bucket", "schema")  # they do their work and end
-PASSWORDS = {"POSTGRES_PASSWORD": "pg", "REDIS_PASSWORD": "rd", "S3_SECRET_KEY": "s3-secret"}
+PASSWORDS = {
+    "POSTGRES_PASSWORD": "pg",
+    "REDIS_PASSWORD": "rd",
+    "S3_SECRET_KEY": "s3-secret",
+    "ADMIN_TOKEN": "token",
+}
 
 
 def read(path: Path) -> Any:
@@ -79,7 +84,7 @@ def compose(project: Path, **environment: str) -> subprocess.CompletedProcess[st
     program = Path(sys.executable).with_name("docker-compose")
     where = ["--env-file", os.devnull, "-f", project / "docker-compose.yml"]
     return subprocess.run(
-        [program, *where, "config", "--format", "json", "--no-path-resolution"],
+        [program, *where, "config", "--format", "json", "--no-path-resolution", "--no-env-resolution"],
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
@@ -105,7 +110,7 @@ def test_a_password_that_is_not_set_stops_compose_and_is_named(name: str, projec
 def test_no_secret_has_a_default(project: Path, services: dict[str, Any]) -> None:
     for service, settings in services.items():
         for name, value in (settings.get("environment") or {}).items():
-            if re.search("PASSWORD|SECRET|AUTH", name):
+            if re.search("PASSWORD|SECRET|AUTH|TOKEN", name):
                 assert value in PASSWORDS.values(), f"{service} has its own {name}"
 
 
@@ -136,10 +141,12 @@ def test_ports_are_open_to_this_machine_unless_told_otherwise(
 
     assert hosts(services) == {"127.0.0.1"}
     told = {"BIND_ADDRESS": "10.0.0.7", "DAGSTER_HOST": "0.0.0.0", "DAGSTER_PORT": "3333"}
+    told |= {"INGEST_HOST": "0.0.0.0", "INGEST_PORT": "8888"}
     done = compose(project, **PASSWORDS, **told)
     changed = json.loads(done.stdout)["services"]
     assert hosts(changed) == {"10.0.0.7", "0.0.0.0"}
     assert changed["webserver"]["ports"][0]["published"] == "3333"
+    assert changed["ingestion-api"]["ports"][0]["published"] == "8888"
 
 
 def test_dagster_in_compose_is_given_what_its_files_ask_for(project: Path, services: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from ingestion_assets.cli import (
     registry,
     setup,
     simulate,
+    smoke,
     sql,
     up,
 )
@@ -44,6 +45,7 @@ app.command("setup")(setup.setup)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("api")(api.api)
+app.command("smoke")(smoke.smoke)
 app.add_typer(registry.app, name="registry")
 app.command("plan")(plan.plan)
 app.command("backfill")(backfill.backfill)
