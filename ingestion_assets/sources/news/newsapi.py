@@ -113,6 +113,7 @@ class NewsApi(Vendor):
                 yield page
             return
         cursor, number = window.end, 1
+        told: set[str] = set()
         same: list[pa.Table] = []  # what came of one second, of which there is more than one answer holds
         while cursor > window.start:
             open_still = Window(window.start, cursor)
@@ -122,21 +123,19 @@ class NewsApi(Vendor):
                 yield Absent(open_still, str(error))
                 return
             times = NEWS_ITEMS.times(found.rows)
-            if len(times) and moment_of(times[0]) >= cursor:
+            if told and len(times) and moment_of(times[-1]) >= cursor:
                 yield Absent(open_still, f"newsapi shows no more of its {found.total} results")
                 return
             _check_within(times, open_still)
-            rows = pa.concat_tables([*same, found.rows])
-            if found.given >= found.total or not found.given:
-                yield Page(NEWS_ITEMS.in_order(rows), open_still)
-                return
-            oldest = moment_of(times[0])
-            if oldest + _SECOND < cursor:
-                # Of its oldest second there may be more, so that one is asked for again.
-                yield Page(NEWS_ITEMS.in_order(rows), Window(oldest + _SECOND, cursor))
-                cursor, number, same = oldest + _SECOND, 1, []
-            else:
-                same, number = [rows], number + 1
+            # The oldest second of an answer may hold more, so it is asked for again and comes twice.
+            same.append(_without(found.rows, told))
+            told.update(found.rows.column("id").to_pylist())
+            done = found.given >= found.total or not found.given
+            oldest = open_still.start if done else moment_of(times[0]) + _SECOND
+            number += 1
+            if oldest < cursor:
+                yield Page(NEWS_ITEMS.in_order(pa.concat_tables(same)), Window(oldest, cursor))
+                cursor, number, same = oldest, 1, []
 
     async def _headlines(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         params = {"category": series.symbol.partition(".")[2], "pageSize": PAGE}
@@ -170,6 +169,10 @@ def _search(series: Series, window: Window, number: int) -> dict[str, Any]:
         "pageSize": PAGE,
         "page": number,
     }
+
+
+def _without(rows: pa.Table, told: set[str]) -> pa.Table:
+    return rows.filter(pa.array([name not in told for name in rows.column("id").to_pylist()], pa.bool_()))
 
 
 def _check_within(times: np.ndarray, window: Window) -> None:

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pyarrow as pa
 import pytest
@@ -82,7 +83,7 @@ def test_content_is_stored_as_sent_and_its_words_beside_it():
             "a",
             at=AN_HOUR_AGO,
             title="Fees &amp;amp; taxes",
-            description="&lt;p&gt;Up &lt;b&gt;5&lt;/b&gt;%&lt;script&gt;evil()&lt;/script&gt;&lt;br&gt;today&lt;/p&gt;",
+            description=escape("<p>Up <b>5</b>%<script>evil()</script><br>today</p>"),
         )
     )
     (row,) = polled(body, RECENT).to_pylist()
