@@ -9,10 +9,13 @@ layout of its own: one entity for each point, the only way in which it keeps mor
 from __future__ import annotations
 
 import json
+import socket
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -55,13 +58,31 @@ def microseconds(calls: list[Callable[[], Any]]) -> list[float]:
     return taken
 
 
+def written(url: str, one: Contender) -> list[tuple[float, float]]:
+    """Wall and CPU of writing everything into the empty server, several times when that is quick."""
+    taken: list[tuple[float, float]] = []
+    while not taken or (len(taken) < 5 and sum(wall for wall, _ in taken) < 3):
+        if taken:
+            empty(url)
+        began, cpu = time.perf_counter(), time.process_time()
+        one.write()
+        taken.append((time.perf_counter() - began, time.process_time() - cpu))
+    return taken
+
+
+def empty(url: str) -> None:
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port)) as line:
+        line.sendall(b"FLUSHALL SYNC\r\n")
+        if line.recv(64) != b"+OK\r\n":
+            raise RuntimeError("the server could not be emptied")
+
+
 def run(kind: type[Contender]) -> None:
     url, rows, columns, effort = sys.argv[1], *map(int, sys.argv[2:5])
     work = Work(rows, columns)
     one = kind(url, work)
-    began, cpu = time.perf_counter(), time.process_time()
-    one.write()
-    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    writes = written(url, one)
     random = np.random.default_rng(effort)
     times, closes = work.times.tolist(), work.columns["close"].tolist()
 
@@ -79,8 +100,8 @@ def run(kind: type[Contender]) -> None:
     close(one.stretch(times[starts[0]], times[starts[0] + width - 1]), width - 1, starts[0] + width - 1)
     figures = {
         "rows": rows,
-        "write_seconds": wall,
-        "client_cpu_seconds": cpu,
+        "write_seconds": statistics.median(wall for wall, _ in writes),
+        "client_cpu_seconds": statistics.median(cpu for _, cpu in writes),
         "point_us": microseconds([lambda n=n: one.point(times[n]) for n in picked]),  # type: ignore[misc]
         "several_us": microseconds([lambda m=m: one.several([times[n] for n in m]) for m in many]),  # type: ignore[misc]
         "range_us": microseconds(
