@@ -65,6 +65,8 @@ def plant(
         venue = name.partition(".")[0]
         if name in known:
             held = known[name]
+            if held.domain != "market":
+                continue
             frames = tuple(dict.fromkeys((*held.timeframes, *wanted.get(name, ()))))
             if frames != held.timeframes:  # a job may ask for more of a series than was wanted before
                 bench.registry.update(dataclasses.replace(held, timeframes=frames))

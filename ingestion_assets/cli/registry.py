@@ -114,11 +114,12 @@ def remove(series: One) -> None:
 
     bench = environment.bench()
     name = canonical(series, bench)
-    bench.registry.require(name)
+    entry = bench.registry.require(name)
     with environment.instance() as instance:
         # First here: a partition whose series is unknown would be registered again.
-        if instance.has_dynamic_partition("market", name):
-            instance.delete_dynamic_partition("market", name)
+        domain = entry.series.domain
+        if instance.has_dynamic_partition(domain, name):
+            instance.delete_dynamic_partition(domain, name)
         bench.registry.remove(name)
     output.say(f"{name} is no longer registered; its files stay in {bench.settings.data_lake_path}.")
     if name in seeds(bench.settings):
@@ -137,7 +138,9 @@ def add(
         str | None,
         typer.Option(metavar="TIME", help="From when on. Without it: INGESTION_LOOKBACK_DAYS ago."),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="How history and present are fetched.")] = "flatpack_api",
+    strategy: Annotated[
+        str | None, typer.Option(help="How it is fetched: flatpack_api; of perpetuals flatpack.")
+    ] = None,
     timeframe: Annotated[
         list[str] | None,
         typer.Option("--timeframe", "-t", metavar="TF", help="1m (default), 5m; may be repeated."),
@@ -174,7 +177,11 @@ def add(
     bench.expect([series], now)
     _mirror([series.id])
     start = iso(series.backfill_from) if series.backfill_from else "now"
-    output.say(f"{series.id} is registered: {' '.join(series.timeframes)} from {start} on.", style="green")
+    kept = series.timeframes or series.metadata.get("tables", ())
+    output.say(f"{series.id} is registered: {' '.join(kept)} from {start} on.", style="green")
+    if series.domain != "market":
+        output.say("Its history is fetched by the running stack, a few partitions at a time.")
+        no_backfill = True
     if no_backfill:
         if as_json:
             output.show_json(as_dict(bench.registry.require(series.id)))
@@ -234,5 +241,8 @@ def _mirror(names: Any) -> None:
     from ingestion_assets.cli import environment
     from ingestion_assets.cli.stack_preparation import add_partitions
 
+    known = {one.id: one.domain for one in environment.bench().registry.series()}
     with environment.instance() as instance:
-        add_partitions(instance, sorted(names))
+        for domain in sorted({known.get(name, "market") for name in names}):
+            mine = sorted(name for name in names if known.get(name, "market") == domain)
+            add_partitions(instance, mine, domain)

@@ -25,7 +25,7 @@ class Given:
 
     id: str
     since: datetime | None
-    strategy: Strategy
+    strategy: Strategy | None  # None: what is usual for such a series
     timeframes: tuple[str, ...]
     description: str
     enabled: bool
@@ -53,7 +53,7 @@ class Given:
         return cls(
             id=series_id(fields["exchange"], fields["symbol"]),
             since=_since(fields.get("since")),
-            strategy=Strategy.parse(str(fields.get("strategy") or Strategy.FLATPACK_API)),
+            strategy=Strategy.parse(str(fields["strategy"])) if fields.get("strategy") else None,
             timeframes=tuple(timeframes(frames)),
             description=fields.get("description") or "",
             enabled=True if enabled is None else enabled,
@@ -78,10 +78,10 @@ def described(bench: Workbench, given: Given, now: datetime) -> Series:
         begin = max(filter(None, (given.since, series.listed_at)))
     return replace(
         series,
-        strategy=given.strategy,
+        strategy=given.strategy or series.strategy,
         description=given.description,
         enabled=given.enabled,
-        metadata=given.metadata,
+        metadata=series.metadata | given.metadata,
         backfill_from=begin and floor(begin, timedelta(minutes=1)),
     )
 

@@ -110,6 +110,11 @@ def work(
 
 
 def _with_history(series: Series) -> Series:
+    if series.domain != "market":
+        raise BadInput(
+            f"series {series.id!r} belongs to {series.domain}: materialise its assets in Dagster's UI; of "
+            "Binance's perpetuals, use `ingest backfill-binance`"
+        )
     if not series.rest:
         raise BadInput(
             f"series {series.id!r} has the strategy {series.strategy.value}, which asks for no history: "

@@ -34,24 +34,24 @@ def prepare_stack(settings: Settings) -> dict[str, Any]:
     if problem:
         return {"refused": problem}
     _, errors = plant(bench)
-    names = [series.id for series in bench.registry.series("market")]
     with environment.instance() as instance:
-        add_partitions(instance, names)
+        for domain in sorted({series.domain for series in bench.registry.series()}):
+            add_partitions(instance, [series.id for series in bench.registry.series(domain)], domain)
         lost = release_runs(instance)
     environment.release_lost(bench)
     bench.registry.release_lost(lambda owner: owner.removeprefix("run:") not in lost)
     return {
-        "series": [series.id for series in bench.registry.series("market", enabled_only=True)],
+        "series": [series.id for series in bench.registry.series(enabled_only=True)],
         "problems": [f"{name}: {error}" for name, error in errors.items()],
         "lost_runs": lost,
     }
 
 
-def add_partitions(instance: dg.DagsterInstance, names: list[str]) -> None:
+def add_partitions(instance: dg.DagsterInstance, names: list[str], domain: str = "market") -> None:
     """What the registry-sync sensor would do a little later."""
-    missing = [name for name in names if not instance.has_dynamic_partition("market", name)]
+    missing = [name for name in names if not instance.has_dynamic_partition(domain, name)]
     if missing:
-        instance.add_dynamic_partitions("market", missing)
+        instance.add_dynamic_partitions(domain, missing)
 
 
 def release_runs(instance: dg.DagsterInstance) -> list[str]:

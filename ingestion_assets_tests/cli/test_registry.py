@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ingestion_assets.cli import environment
 from ingestion_assets.registry import Status, Strategy
 from ingestion_assets.stores.registry_table import process_owner
 from ingestion_assets_tests.cli.conftest import Ingest
@@ -179,3 +180,19 @@ def test_a_file_with_one_mistake_registers_nothing(
         assert word in done.err
     assert ingest.bench.registry.entries() == []
     assert partitions() == []
+
+
+def test_a_perpetual_is_registered_in_its_own_domain_with_what_is_usual(ingest: Ingest) -> None:
+    said = ingest("registry", "add", "binance", "BTC/USDT:USDT").ok()
+    assert "binance.BTC-USDT-PERP is registered: ohlcv_1m open_interest_5m funding_rates" in said.err
+    series = ingest.bench.registry.require("binance.BTC-USDT-PERP").series
+    assert (series.domain, series.strategy.value, series.timeframes) == ("derivatives", "flatpack", ())
+    with environment.instance() as instance:
+        assert instance.get_dynamic_partitions("derivatives") == ["binance.BTC-USDT-PERP"]
+        assert instance.get_dynamic_partitions("market") == []
+    refused = ingest("backfill", "binance.BTC-USDT-PERP", "--here")
+    assert refused.code == 2
+    assert "ingest backfill-binance" in refused.err
+    ingest("registry", "remove", "binance.BTC-USDT-PERP").ok()
+    with environment.instance() as instance:
+        assert instance.get_dynamic_partitions("derivatives") == []
