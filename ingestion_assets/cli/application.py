@@ -23,6 +23,7 @@ from ingestion_assets.cli import (
     online,
     plan,
     registry,
+    rss,
     setup,
     simulate,
     smoke,
@@ -50,6 +51,7 @@ app.add_typer(registry.app, name="registry")
 app.command("plan")(plan.plan)
 app.command("backfill")(backfill.backfill)
 app.command("backfill-binance")(backfill_binance.backfill_binance)
+app.command("rss")(rss.rss)
 app.add_typer(jsonl_export.app, name="export")
 app.command("gaps")(gaps.gaps)
 app.command("explain")(explain.explain)
