@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
-import requests
 
 from ingestion_assets.io_managers.lake import PARTIAL_FAILURE
 from ingestion_assets.settings import load_settings
@@ -28,6 +27,8 @@ class WebhookError(Exception):
 
 
 def post(url: str, notice: Notice) -> None:
+    import requests
+
     try:
         answer = requests.post(url, json=notice.body(), timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
