@@ -6,11 +6,17 @@ from ingestion_assets.tables.equities import EQUITIES
 from ingestion_assets.tables.features import FEATURES
 from ingestion_assets.tables.market import DERIVED, INGESTED
 from ingestion_assets.tables.news import NEWS, NEWS_DERIVED
+from ingestion_assets.tables.onchain import ONCHAIN
 from ingestion_assets.tables.snapshots import SNAPSHOTS
+from ingestion_assets.tables.social import SOCIAL
 from ingestion_assets.tables.statistics import STATISTICS
 
 # What vendors' feeds give; a domain whose tables stand here has assets, schedules, checks and healing.
-FED: dict[str, Table] = {table.path: table for group in (DERIVATIVES, NEWS) for table in group.values()}
+FED: dict[str, Table] = {
+    table.path: table
+    for group in (DERIVATIVES, EQUITIES, NEWS, SNAPSHOTS, ONCHAIN, SOCIAL)
+    for table in group.values()
+}
 FETCHED: dict[str, Table] = {table.path: table for table in (*INGESTED.values(), *FED.values())}
 ALL: dict[str, Table] = {
     table.path: table for group in (INGESTED, DERIVED, FEATURES, STATISTICS, FED) for table in group.values()
@@ -27,7 +33,9 @@ __all__ = [
     "INGESTED",
     "NEWS",
     "NEWS_DERIVED",
+    "ONCHAIN",
     "SNAPSHOTS",
+    "SOCIAL",
     "STATISTICS",
     "Column",
     "Promise",
