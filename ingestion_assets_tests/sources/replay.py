@@ -58,6 +58,10 @@ class Replay:
                 with contextlib.suppress(ConnectionError):  # who asked did not wait for the answer
                     replay._answer(self)
 
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.do_GET()
+
             def log_message(self, *_: object) -> None:
                 pass
 

@@ -1,0 +1,1 @@
+"""What stands in blockchains: one file for each vendor."""

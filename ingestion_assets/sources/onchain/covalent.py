@@ -1,0 +1,182 @@
+"""What addresses hold and do, on any chain that GoldRush (formerly Covalent) reads.
+
+Vendor    GoldRush, https://goldrush.dev/docs/api-reference
+Host      api.covalenthq.com; chains by name (eth-mainnet) or number (1)
+Key       needed; sent as a header
+Price     credits by the request; 402 when they are spent, so requests are counted by the month
+Limits    4 requests a second on the cheap plans, 50 on others
+Balances  all coins of an address at the present moment; numbers of up to 78 digits as text; a price that
+          nobody knows is null; times have nine digits behind the second
+Transact. 100 to a page, newest first; `links.prev` leads to older ones, where it is told; without it pages
+          are numbered, and the one that is not full is the last
+History   transactions: all; balances: the present
+Settled   blocks may be replaced for some minutes
+Errors    {"error": true, "error_code": "401" or 401, "error_message": …}, with HTTP 200 as well
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import pyarrow as pa
+
+from ingestion_assets.intervals import Window
+from ingestion_assets.registry import Series, check_id
+from ingestion_assets.sources.backwards import backwards
+from ingestion_assets.sources.clock import read_at, told_now
+from ingestion_assets.sources.errors import MalformedAnswer, QuotaSpent, SourceError, excerpt
+from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
+from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
+from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.market import SourceOptions
+from ingestion_assets.sources.onchain.covalent_rows import (
+    SETTLE,
+    Document,
+    data_of,
+    items_of,
+    normalise_balances,
+    normalise_transactions,
+    older_path,
+    problem_of,
+)
+from ingestion_assets.sources.present import slots
+from ingestion_assets.sources.spending import Allowance, paid
+from ingestion_assets.tables.onchain import BALANCES, TRANSACTIONS
+
+PUBLIC_URL = "https://api.covalenthq.com"
+LIMIT = Budget(limit=4, seconds=1, late_by=0.05)
+AT_ONCE = 100
+_ID = re.compile(r"([A-Za-z0-9-]+)[.:/]([A-Za-z0-9_-]+)")
+
+
+class Covalent(Vendor):
+    name, domain, serves = "covalent", "onchain", "covalent"
+    needs = "covalent_api_key"
+    allowance = Allowance("month", "requests")
+
+    def __init__(self, options: SourceOptions) -> None:
+        super().__init__(options)
+        base = options.base_url or PUBLIC_URL
+        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
+        self._client = HttpClient(
+            base,
+            Governor(host_of(base) + "/covalent", LIMIT, self._counter),
+            classify=_classify,
+            timeout=options.timeout,
+            attempts=options.attempts,
+            concurrency=options.concurrency,
+            headers={"Authorization": f"Bearer {options.api_key}"} if options.api_key else {},
+        )
+        self._walks: dict[str, _Walk] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._client.__aexit__(*exception)
+        if self._counter is not None:
+            await self._counter.close()
+
+    @classmethod
+    def named(cls, text: str) -> tuple[str, str] | None:
+        """Chain and address: `eth-mainnet.0xd8da…`, or `1.0xd8da…`."""
+        found = _ID.fullmatch(text)
+        if found is None:
+            raise ValueError(f"address {text!r}: write chain and address like eth-mainnet.0xd8da6bf2…")
+        chain, address = found[1].lower(), found[2]
+        if address[:2].lower() == "0x":  # capitals are a checksum there; on other chains they count
+            address = address.lower()
+        return check_id(f"{cls.serves}.{chain}.{address}"), f"{chain}:{address}"
+
+    async def now(self) -> datetime:
+        """Any answer's Date tells the time."""
+        await self._get("/v1/chains/", data_of)
+        return told_now(self._client)
+
+    @feed(BALANCES, phase="rest", page_rows=1, **slots(BALANCES))
+    async def balances(self, series: Series, window: Window) -> AsyncIterator[Page]:
+        data = await self._get(f"/v1/{_place(series)}/balances_v2/", data_of)
+        read = read_at(self._client, self.options.origin)
+        yield Page(normalise_balances(data, window.start, read, self.options.origin), window)
+
+    @feed(TRANSACTIONS, phase="rest", page_rows=AT_ONCE, settle=SETTLE)
+    async def transactions(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
+        walk = self._walks.setdefault(series.id, _Walk(self, f"/v1/{_place(series)}/transactions_v3"))
+        if walk.begun is not None and walk.begun < window.end + SETTLE:
+            walk = self._walks[series.id] = _Walk(self, walk.path)
+        async for page in backwards(walk.answers(), TRANSACTIONS, window):
+            yield page
+
+    async def page(self, path: str) -> Document:
+        return await self._get(path, data_of)
+
+    def rows(self, data: Document) -> pa.Table:
+        return normalise_transactions(data, self.options.origin)
+
+    async def _get(self, path: str, parse: Any) -> Any:
+        return await paid(self.options.purse, 1, lambda: self._client.get(path, parse=parse), lambda _: 1)
+
+    def told_now(self) -> datetime:
+        return told_now(self._client)
+
+
+class _Walk:
+    """The way from an address's newest transaction to its oldest, gone once for all months of a run."""
+
+    def __init__(self, covalent: Covalent, path: str) -> None:
+        self._covalent, self.path = covalent, path
+        self.begun: datetime | None = None
+        self._read: list[pa.Table] = []
+        self._next: str | None = f"{path}/page/0/"
+        self._going = asyncio.Lock()
+
+    async def answers(self) -> AsyncIterator[pa.Table]:
+        place = 0
+        while True:
+            async with self._going:
+                if place == len(self._read):
+                    if self._next is None:
+                        return
+                    await self._on()
+            yield self._read[place]
+            place += 1
+
+    async def _on(self) -> None:
+        asked = self._next
+        assert asked is not None
+        data = await self._covalent.page(asked)
+        self.begun = self.begun or self._covalent.told_now()
+        self._read.append(self._covalent.rows(data))
+        older = older_path(data)
+        if older is not None:
+            parts = urlsplit(older)  # on the host that we ask: the key goes nowhere else
+            self._next = parts.path
+            if self._next == asked:
+                raise MalformedAnswer(f"{asked} leads to itself")
+        elif "links" in data or len(items_of(data)) < AT_ONCE:
+            self._next = None
+        else:
+            self._next = f"{self.path}/page/{len(self._read)}/"
+
+
+def _place(series: Series) -> str:
+    chain, _, address = series.symbol.partition(":")
+    return f"{quote(chain)}/address/{quote(address)}"
+
+
+def _classify(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
+    if status < 400:
+        return None
+    try:
+        problem = problem_of(status, headers, json.loads(body))
+    except ValueError:
+        problem = None
+    spent = QuotaSpent(f"HTTP 402: {excerpt(body) or 'no text'}") if status == 402 else None
+    return problem or spent

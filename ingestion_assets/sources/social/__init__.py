@@ -1,0 +1,1 @@
+"""What people post: one file for each vendor."""

@@ -1,0 +1,169 @@
+"""New posts of a subreddit on Reddit.
+
+Vendor    Reddit, https://www.reddit.com/dev/api, https://github.com/reddit-archive/reddit/wiki/OAuth2
+Host      oauth.reddit.com with a token, which www.reddit.com gives for an app's id and secret
+Key       needed; since November 2025 apps are approved by hand, and using posts to train models is not
+          allowed without an agreement: mind the terms
+Limits    100 requests a minute, averaged over ten; x-ratelimit-remaining (a float) and -reset (seconds left)
+Listing   100 to an answer, newest first, `after` to older ones; ends after about 1,000 whatever there is;
+          pinned posts come on top, whenever they were posted
+History   what the listing still holds; what is older is not to be had
+Revises   scores change, texts are edited or deleted; here posts stay as first read
+Errors    {"message": "Forbidden", "error": 403}; a token that is refused is {"error": "…"}; 429 may be HTML
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from ingestion_assets.intervals import Window
+from ingestion_assets.registry import Series, check_id
+from ingestion_assets.sources.backwards import backwards
+from ingestion_assets.sources.clock import read_at, told_now
+from ingestion_assets.sources.errors import AuthError, MalformedAnswer, RateLimited, SourceError
+from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
+from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
+from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.market import SourceOptions
+from ingestion_assets.sources.social.reddit_posts import Listing, document_of, normalise_listing
+from ingestion_assets.tables.social import POSTS
+
+PUBLIC_URL, TOKEN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
+TOKEN_PATH = "/api/v1/access_token"  # noqa: S105 a path
+LIMIT = Budget(limit=100, seconds=60)
+AT_ONCE = 100
+LISTED = 950  # a listing that ends with fewer holds all there is
+_AGENT = "python:ingestion_assets:1 (data pipeline)"
+_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9][A-Za-z0-9_]{1,20})")
+
+
+class Reddit(Vendor):
+    name, domain, serves = "reddit", "social", "reddit"
+    needs, secret = "reddit_client_id", "reddit_client_secret"
+    usual = (POSTS,)
+
+    def __init__(self, options: SourceOptions) -> None:
+        super().__init__(options)
+        self._base = options.base_url or PUBLIC_URL
+        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
+        self._stack = contextlib.AsyncExitStack()
+        pair = f"{options.api_key}:{options.api_secret}".encode()
+        basic = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        self._door = self._client(options.base_url or TOKEN_URL, basic)
+        self._listings: HttpClient | None = None
+        self._until = 0.0  # so long the token is good
+        self._asking = asyncio.Lock()
+
+    def _client(self, base: str, headers: Mapping[str, str]) -> HttpClient:
+        return HttpClient(
+            base,
+            Governor(host_of(base) + "/reddit", LIMIT, self._counter),
+            classify=_problem_of,
+            timeout=self.options.timeout,
+            attempts=self.options.attempts,
+            concurrency=self.options.concurrency,
+            headers={"User-Agent": _AGENT, **headers},
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._door)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._stack.aclose()
+        if self._counter is not None:
+            await self._counter.close()
+
+    @classmethod
+    def named(cls, text: str) -> tuple[str, str] | None:
+        """`bitcoin`, `r/bitcoin`; capitals do not count."""
+        found = _NAME.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"subreddit {text!r}: write it like bitcoin or r/bitcoin")
+        name = found[1].lower()
+        return check_id(f"{cls.serves}.{name}"), name
+
+    async def now(self) -> datetime:
+        await self._open()
+        return told_now(self._door)
+
+    @feed(POSTS, phase="rest", page_rows=AT_ONCE, settle=timedelta(seconds=30))
+    async def posts(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
+        walk = _Walk(self, series.symbol)
+        async for page in backwards(walk.answers(), POSTS, window, walk.cut_off):
+            yield page
+
+    async def listing(self, subreddit: str, after: str | None, count: int) -> Listing:
+        client = await self._open()
+        params: dict[str, Any] = {"limit": AT_ONCE, "raw_json": 1}
+        if after is not None:
+            params |= {"after": after, "count": count}
+        document = await client.get(f"/r/{subreddit}/new", params, parse=document_of)
+        origin = self.options.origin
+        return normalise_listing(document, read_at(client, origin), origin)
+
+    async def _open(self) -> HttpClient:
+        """With a token that is good for some minutes still."""
+        async with self._asking:
+            if self._listings is None or time.monotonic() > self._until:
+                form = {"grant_type": "client_credentials"}
+                token, seconds = await self._door.get(TOKEN_PATH, form=form, parse=_token)
+                client = self._client(self._base, {"Authorization": f"bearer {token}"})
+                self._listings = await self._stack.enter_async_context(client)
+                self._until = time.monotonic() + seconds - 300
+            return self._listings
+
+
+class _Walk:
+    """One way down a listing."""
+
+    def __init__(self, reddit: Reddit, subreddit: str) -> None:
+        self._reddit, self._subreddit, self._items = reddit, subreddit, 0
+
+    async def answers(self) -> AsyncIterator[pa.Table]:
+        """Pinned posts are put where they belong by their time."""
+        pinned, after, known = POSTS.empty(), None, set[str]()
+        while True:
+            listing = await self._reddit.listing(self._subreddit, after, self._items)
+            self._items += listing.items
+            pinned = POSTS.distinct(pa.concat_tables([pinned, listing.pinned]))
+            after = listing.after
+            if after is None:
+                yield POSTS.distinct(pa.concat_tables([pinned, listing.rows]))
+                return
+            if after in known:
+                raise MalformedAnswer(f"r/{self._subreddit} leads nowhere: `after` {after} was given before")
+            known.add(after)
+            if listing.rows.num_rows:
+                first = np.searchsorted(POSTS.times(pinned), POSTS.times(listing.rows)[0])
+                yield POSTS.distinct(pa.concat_tables([pinned.slice(first), listing.rows]))
+                pinned = pinned.slice(0, first)
+
+    def cut_off(self) -> str | None:
+        ended = f"the listing of r/{self._subreddit} ended after {self._items} posts"
+        return ended if self._items >= LISTED else None
+
+
+def _token(body: bytes) -> tuple[str, float]:
+    document = document_of(body)
+    if "access_token" not in document:
+        raise AuthError(f"Reddit gives no token: {str(dict(document))[:160]}")
+    return str(document["access_token"]), float(document.get("expires_in", 3_600))
+
+
+def _problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
+    """A 429 says in x-ratelimit-reset when it is over, and may be a page."""
+    reset = headers.get("x-ratelimit-reset", "").partition(".")[0]
+    if status == 429:
+        return RateLimited("HTTP 429: too many requests", float(reset) if reset.isdigit() else None)
+    return None

@@ -1,0 +1,103 @@
+"""Rows of the social tables from what Reddit's listings send. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from ingestion_assets.intervals import EPOCH
+from ingestion_assets.sources.errors import MalformedAnswer, excerpt
+from ingestion_assets.sources.http import expect_json
+from ingestion_assets.tables.social import POSTS
+
+Document = Mapping[str, Any]
+_KINDS = {"t1": "comment", "t3": "post"}
+_GONE = ("[deleted]", "[removed]")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The posts of one answer, oldest first, those that are pinned on top apart, and where older ones are."""
+
+    rows: pa.Table
+    pinned: pa.Table
+    after: str | None
+
+    @property
+    def items(self) -> int:
+        return int(self.rows.num_rows + self.pinned.num_rows)
+
+
+def document_of(body: bytes) -> Document:
+    expect_json(body, b"{")
+    try:
+        document: Document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswer(f"the answer is cut-off or broken JSON ({error}): {excerpt(body)}") from None
+    return document
+
+
+def normalise_listing(document: Document, known: datetime, origin: str) -> Listing:
+    """A listing of posts or comments. Pure."""
+    data = document.get("data")
+    if document.get("kind") != "Listing" or not isinstance(data, dict):
+        raise MalformedAnswer(f"the answer is no Listing: {str(dict(document))[:160]}")
+    if not isinstance(data.get("children"), list):
+        raise MalformedAnswer(f"the Listing has no children: {str(data)[:160]}")
+    entries = [child for child in data["children"] if child.get("kind") in _KINDS]
+    pinned = [bool(child["data"].get("stickied")) for child in entries]
+    rows = [_row(child["kind"], child["data"], known, origin) for child in entries]
+    split = {
+        flag: POSTS.distinct(
+            pa.Table.from_pylist(
+                [row for row, stuck in zip(rows, pinned, strict=True) if stuck is flag], schema=POSTS.schema
+            )
+        )
+        for flag in (False, True)
+    }
+    return Listing(split[False], split[True], data.get("after") or None)
+
+
+def _row(kind: str, data: Document, known: datetime, origin: str) -> dict[str, Any]:
+    try:
+        author = data.get("author")
+        permalink = data.get("permalink")
+        return {
+            "id": data.get("name") or f"{kind}_{data['id']}",
+            "time": _moment(data["created_utc"]),
+            "kind": _KINDS[kind],
+            "author": None if author in _GONE else author,
+            "title": data.get("title"),
+            "text": data.get("body" if kind == "t1" else "selftext") or "",
+            "url": f"https://www.reddit.com{permalink}" if permalink else data.get("url"),
+            "place": data.get("subreddit"),
+            "answers_to": data.get("parent_id"),
+            "replies": data.get("num_comments"),
+            "score": data.get("score"),
+            "upvote_ratio": data.get("upvote_ratio"),
+            "edited_at": _edited(data.get("edited")),
+            "source": origin,
+            "known_at": known,
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedAnswer(
+            f"an entry of a Listing cannot be read ({error!r}): {str(data)[:160]}"
+        ) from None
+
+
+def _moment(seconds: float) -> datetime:
+    """Seconds since 1970, as a float; a number that cannot be a time of Reddit's is refused."""
+    value = float(seconds)
+    if not 1e9 < value < 1e11:
+        raise ValueError(f"created_utc {seconds!r} is no time in seconds")
+    return EPOCH + timedelta(seconds=value)
+
+
+def _edited(told: Any) -> datetime | None:
+    """`false`, or when it was edited; very old edits are only `true`."""
+    return None if isinstance(told, bool) or told is None else _moment(told)

@@ -1,0 +1,269 @@
+"""X: recorded answers, paging to the past, what is spent, what its errors are."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from datetime import timedelta
+
+import pytest
+
+from ingestion_assets.ingestion.spending import CatalogPurse
+from ingestion_assets.intervals import iso
+from ingestion_assets.registry import Series
+from ingestion_assets.sources.errors import AuthError, BadRequest, MalformedAnswer, QuotaSpent, RateLimited
+from ingestion_assets.sources.feeds import Page
+from ingestion_assets.sources.social.x import X
+from ingestion_assets.sources.social.x_posts import document_of, first_id, normalise_counts, time_of
+from ingestion_assets.sources.spending import Allowance
+from ingestion_assets.stores.budgets import Budgets
+from ingestion_assets.stores.catalog import Catalog
+from ingestion_assets.tables.social import POST_COUNTS, POSTS
+from ingestion_assets_tests.sources.derivatives.asking import ask, at, covered, rows_of, window
+from ingestion_assets_tests.sources.replay import Reply, Turns
+
+SERIES = Series("x.tweepy", "social", "x", "Tweepy")
+SEARCH, COUNTS = "/2/tweets/search/recent", "/2/tweets/counts/recent"
+EVENING = window("2022-10-07T22:00", "2022-10-07T23:00")
+
+
+def post(number: int, **more: object) -> dict:
+    return {"id": str(number), "text": f"post {number}", "edit_history_tweet_ids": [str(number)], **more}
+
+
+def minutes(start: str, count: int) -> list[int]:
+    """Ids of posts, one a minute, newest first."""
+    return [first_id(at(start) + timedelta(minutes=n)) + n for n in reversed(range(count))]
+
+
+def serving(numbers: list[int]):
+    """Search as X does it: newest first, between two ids, page by page."""
+
+    def answer(query: dict[str, str]) -> dict:
+        low, high = int(query["since_id"]), int(query["until_id"])
+        found = [n for n in numbers if low < n < high]
+        start, many = int(query.get("next_token", "t0")[1:]), int(query["max_results"])
+        page = found[start : start + many]
+        meta: dict = {"result_count": len(page)}
+        if start + many < len(found):
+            meta["next_token"] = f"t{start + many}"
+        return {"meta": meta} | ({"data": [post(n) for n in page]} if page else {})
+
+    return answer
+
+
+@pytest.fixture
+def purse(tmp_path):
+    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    catalog.create()
+
+    def of(limit: int) -> CatalogPurse:
+        allowance = Allowance("day", "post reads", limit)
+        return CatalogPurse(
+            Budgets(catalog), "x", allowance, "raise X_SPEND_PER_DAY_USD", lambda: EVENING.end
+        )
+
+    yield of
+    catalog.close()
+
+
+def test_a_recorded_search_gives_its_posts(recordings):
+    body = json.loads((recordings / "x_twitter" / "client_search_recent_tweets.body.json").read_text())
+    pages, _ = ask(X, POSTS, {SEARCH: Turns(body, {"meta": {"result_count": 0}})}, EVENING, SERIES)
+    rows = POSTS.in_order(rows_of(POSTS, pages)).to_pylist()
+    assert [row["id"] for row in rows] == [entry["id"] for entry in reversed(body["data"])]
+    assert rows[0]["id"] == "1578511538419212288"
+    assert rows[-1]["text"] == "2022-10-07 22:42:12.637103 tweepy"
+    for row in rows:  # each says in its text when it was sent, and its id tells the time
+        sent = at(row["text"].removesuffix(" tweepy").replace(" ", "T"))
+        assert timedelta() <= row["time"] - sent < timedelta(seconds=1)
+    assert rows[0]["likes"] is None
+    assert rows[0]["author"] is None
+
+
+def test_recorded_counts_give_every_bucket_the_short_ones_too(recordings):
+    body = (recordings / "x_twitter" / "client_get_recent_tweets_count.body.json").read_bytes()
+    rows = normalise_counts(document_of(body), "rest")
+    told = json.loads(body)
+    assert rows.num_rows == len(told["data"]) == 169
+    assert sum(rows.column("posts").to_pylist()) == told["meta"]["total_tweet_count"] == 411
+    first, last = rows.slice(0, 1).to_pylist()[0], rows.slice(168).to_pylist()[0]
+    assert (first["time"], first["until"]) == (at("2021-09-13T19:18:24"), at("2021-09-13T20:00"))
+    assert (last["time"], last["until"]) == (at("2021-09-20T19:00"), at("2021-09-20T19:18:24"))
+    assert POST_COUNTS.examine(rows)[1].num_rows == 0
+
+
+@pytest.mark.parametrize("name", ["client_get_tweets", "client_get_users_tweets"])
+def test_other_recorded_posts_read_alike(recordings, name):
+    from ingestion_assets.sources.social.x_posts import normalise_posts
+
+    document = document_of((recordings / "x_twitter" / f"{name}.body.json").read_bytes())
+    if name == "client_get_tweets":  # asked for by id, so in the order that was asked for
+        document = {**document, "data": document["data"][::-1]}
+    rows = normalise_posts(document, EVENING.end, "rest")
+    assert sorted(rows.column("id").to_pylist()) == sorted(entry["id"] for entry in document["data"])
+
+
+def test_full_fields_are_kept():
+    number = first_id(at("2022-10-07T22:30"))
+    metrics = {"retweet_count": 1, "reply_count": 2, "like_count": 3, "quote_count": 4, "impression_count": 5}
+    entry = post(
+        number, author_id="42", lang="en", created_at="2022-10-07T22:30:00.000Z", public_metrics=metrics
+    )
+    entry["referenced_tweets"] = [{"type": "quoted", "id": "7"}, {"type": "replied_to", "id": "8"}]
+    answer = {"data": [entry], "meta": {"result_count": 1}}
+    pages, asked = ask(X, POSTS, {SEARCH: answer}, EVENING, SERIES, api_key="secret")
+    row = rows_of(POSTS, pages).to_pylist()[0]
+    assert row["time"] == at("2022-10-07T22:30")
+    assert [row[n] for n in ("reposts", "replies", "likes", "quotes", "impressions")] == [1, 2, 3, 4, 5]
+    assert (row["author"], row["language"], row["answers_to"], row["kind"]) == ("42", "en", "8", "comment")
+    assert asked[0].headers["Authorization"] == "Bearer secret"
+    assert int(asked[0].query["since_id"]) == first_id(EVENING.start) - 1
+
+
+def test_pages_reach_to_the_start_and_end():
+    numbers = minutes("2022-10-06T00:00", 1_000)
+    day = window("2022-10-06T01:00", "2022-10-06T06:00")
+    pages, asked = ask(X, POSTS, {SEARCH: serving(numbers)}, day, SERIES)
+    rows = rows_of(POSTS, pages)
+    assert rows.num_rows == 300
+    assert rows.column("time").combine_chunks().unique().__len__() == 300
+    assert len(asked) == 3
+    windows = covered(pages)
+    assert (windows[-1].start, windows[0].end) == (day.start, day.end)
+    assert all(newer.start == older.end for newer, older in itertools.pairwise(windows))
+
+
+def test_nothing_found_is_an_answer():
+    pages, asked = ask(X, POSTS, {SEARCH: {"meta": {"result_count": 0}}}, EVENING, SERIES)
+    assert covered(pages) == [EVENING]
+    assert len(asked) == 1
+
+
+def test_the_ceiling_stops_a_search_and_the_next_day_goes_on(purse):
+    numbers = minutes("2022-10-06T00:00", 1_000)
+    day = window("2022-10-06T01:00", "2022-10-06T06:00")
+    account = purse(250)
+    gathered: list = []
+    with pytest.raises(
+        QuotaSpent, match=r"250 of 250 post reads are spent in 2022-10-07 .*X_SPEND_PER_DAY_USD"
+    ):
+        ask_into(gathered, {SEARCH: serving(numbers)}, day, purse=account)
+    assert sum(page.rows.num_rows for page in gathered) == 249  # the oldest is not done with yet
+    rest = window("2022-10-06T01:00", iso(min(page.window.start for page in gathered)))
+    pages, asked = ask(X, POSTS, {SEARCH: serving(numbers)}, rest, SERIES, purse=purse(1_000))
+    assert rows_of(POSTS, pages).num_rows == 51
+    assert len(asked) == 1
+    assert account.budgets.spent("x", "2022-10-07") == 250 + 51
+
+
+def ask_into(gathered: list, answers: dict, part, **options) -> None:
+    """As `ask`, but what came before an error is kept."""
+    import asyncio
+
+    from ingestion_assets.sources.market import SourceOptions
+    from ingestion_assets_tests.sources.replay import Replay
+
+    async def main(url: str) -> None:
+        async with X(SourceOptions(base_url=url, attempts=1, **options)) as opened:
+            async for page in opened.posts(SERIES, part):
+                assert isinstance(page, Page)
+                gathered.append(page)
+
+    with Replay(answers) as replay:
+        asyncio.run(main(replay.url))
+
+
+def test_a_refusal_costs_nothing_and_a_lost_answer_stays_counted(purse):
+    account = purse(1_000)
+    with pytest.raises(AuthError):
+        ask(X, POSTS, {SEARCH: Reply(401, {"title": "Unauthorized"})}, EVENING, SERIES, purse=account)
+    assert account.budgets.spent("x", "2022-10-07") == 0
+    with pytest.raises(MalformedAnswer):
+        ask(X, POSTS, {SEARCH: b'{"data": ['}, EVENING, SERIES, purse=account)
+    assert account.budgets.spent("x", "2022-10-07") == 100
+
+
+def test_a_recorded_429_is_a_limit_until_the_epoch_second_it_names(recordings):
+    told = json.loads((recordings / "errors" / "x_429.json").read_text())
+    answer = Reply(told["status"], told["body"], headers=told["headers"])
+    with pytest.raises(RateLimited, match="Too Many Requests") as caught:
+        ask(X, POSTS, {SEARCH: answer}, EVENING, SERIES)
+    assert caught.value.retry_after == 1.0  # that second is long over
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "words"),
+    [
+        (
+            Reply(429, {"title": "UsageCapExceeded", "detail": "Monthly product cap"}),
+            QuotaSpent,
+            "Monthly product",
+        ),
+        (Reply(402, {"title": "CreditsDepleted", "detail": "no credits"}), QuotaSpent, "no credits"),
+        (
+            Reply(401, {"title": "Unauthorized", "status": 401, "detail": "Unauthorized"}),
+            AuthError,
+            "Unauthorized",
+        ),
+        (Reply(403, {"title": "Forbidden", "detail": "not your plan"}), AuthError, "not your plan"),
+        (
+            Reply(400, {"errors": [{"message": "since_id is too old"}], "title": "Invalid"}),
+            BadRequest,
+            "too old",
+        ),
+        (Reply(200, {"errors": [{"title": "Not Found", "detail": "gone"}]}), BadRequest, "gone"),
+        (
+            Reply(200, {"data": [{"id": 7, "text": ""}], "meta": {"result_count": 1}}),
+            MalformedAnswer,
+            "as text",
+        ),
+        (Reply(200, {"data": [], "meta": {"result_count": 3}}), MalformedAnswer, "tells of 3"),
+    ],
+)
+def test_errors_are_what_they_say_and_show_no_secret(reply, kind, words):
+    with pytest.raises(kind, match=words) as caught:
+        ask(X, POSTS, {SEARCH: reply}, EVENING, SERIES, api_key="AAAA-secret")
+    assert "AAAA-secret" not in str(caught.value)
+
+
+def test_posts_that_cannot_be_shown_do_not_hide_the_others():
+    number = first_id(at("2022-10-07T22:30"))
+    answer = {"data": [post(number)], "meta": {"result_count": 1}, "errors": [{"title": "Not Found"}]}
+    pages, _ = ask(X, POSTS, {SEARCH: answer}, EVENING, SERIES)
+    assert rows_of(POSTS, pages).num_rows == 1
+
+
+def test_a_token_that_comes_again_ends_the_chain():
+    numbers = minutes("2022-10-07T22:00", 20)
+    first = {"data": [post(n) for n in numbers[:10]], "meta": {"result_count": 10, "next_token": "t"}}
+    again = {"data": [post(n) for n in numbers[10:]], "meta": {"result_count": 10, "next_token": "t"}}
+    with pytest.raises(MalformedAnswer, match="next_token was given before"):
+        ask(X, POSTS, {SEARCH: Turns(first, again)}, EVENING, SERIES)
+
+
+def test_counts_are_asked_for_whole_hours():
+    part = window("2022-10-07T00:00", "2022-10-07T03:00")
+    hours = [f"2022-10-07T0{n}:00:00.000Z" for n in range(4)]
+    data = [{"start": hours[n], "end": hours[n + 1], "tweet_count": n} for n in range(3)]
+    pages, asked = ask(
+        X, POST_COUNTS, {COUNTS: {"data": data, "meta": {"total_tweet_count": 3}}}, part, SERIES
+    )
+    assert rows_of(POST_COUNTS, pages).column("posts").to_pylist() == [0, 1, 2]
+    assert asked[0].query["start_time"] == "2022-10-07T00:00:00Z"
+
+
+def test_names_of_queries_are_safe_and_apart():
+    assert X.named("bitcoin") == ("x.bitcoin", "bitcoin")
+    first, second = X.named("bitcoin OR btc lang:en"), X.named("bitcoin OR btc -lang:en")
+    assert first is not None
+    assert second is not None
+    assert first[0] != second[0]
+    assert first[1] == "bitcoin OR btc lang:en"
+    with pytest.raises(ValueError, match="has 200 characters"):
+        X.named("a" * 200)
+
+
+def test_an_id_tells_its_time():
+    assert time_of(1513413325731868675).date().isoformat() == "2022-04-11"
+    assert first_id(time_of(1513413325731868675)) == 1513413325731868675 >> 22 << 22
