@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingestion_assets.cli import environment, output
+from ingestion_assets.cli import demonstration_feeds, environment, output
 from ingestion_assets.cli.errors import Failed
 from ingestion_assets.intervals import Window, bars, iso, micros, month_of, month_window
 from ingestion_assets.settings import ROOT, Settings
@@ -48,6 +48,10 @@ class Demonstration:
             self._break(bench)
         with self._step("Materialise what is missing"):
             self._heal(bench)
+        with self._step(
+            "Perpetuals, their trades, open interest and funding: the archive first, then the API"
+        ):
+            demonstration_feeds.perpetuals(bench, self._say, self._expect)
         with self._step("Ask DuckDB"):
             self._query(bench)
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from ingestion_assets.workbench import Workbench
 
-_PLACES = pa.schema([("series", pa.string()), ("month", pa.string())])
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -38,7 +37,7 @@ def connect(bench: Workbench) -> duckdb.DuckDBPyConnection:
         # Where a row lies comes first; DuckDB's own order of columns would put it last.
         connection.execute(
             f"create view {table.domain}.{table.name} as "  # noqa: S608 our own names
-            f"select series, month, * exclude (series, month) from {hidden}"
+            f"select series, {table.cut}, * exclude (series, {table.cut}) from {hidden}"
         )
     connection.register("registry", _rows(bench.catalog, SERIES))
     connection.register("gaps", _rows(bench.catalog, GAPS))
@@ -46,11 +45,12 @@ def connect(bench: Workbench) -> duckdb.DuckDBPyConnection:
 
 
 def dataset(bench: Workbench, table: Table) -> Any:
-    """The files of a table with series and month as columns; opens none of them."""
+    """The files of a table with series and month or day as columns; opens none of them."""
+    places = pa.schema([("series", pa.string()), (table.cut, pa.string())])
     objects, folder = bench.lake.home(table)
     files = objects.list(folder, "/part-0.parquet")
     fields = [pa.field(f.name, _plain(f.type)) for f in table.schema]
-    schema = pa.schema([*fields, *_PLACES])
+    schema = pa.schema([*fields, *places])
     if not files:
         return schema.empty_table()
     return pads.dataset(
@@ -58,7 +58,7 @@ def dataset(bench: Workbench, table: Table) -> Any:
         schema=schema,
         format="parquet",
         filesystem=objects.fs,
-        partitioning=pads.HivePartitioning(_PLACES),
+        partitioning=pads.HivePartitioning(places),
         partition_base_dir=objects.full(folder),
     )
 

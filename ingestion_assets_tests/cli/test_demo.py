@@ -19,7 +19,7 @@ def test_the_demo_shows_the_whole_way_and_leaves_nothing(checkout: Checkout, tmp
         "demo", timeout=280, TMPDIR=str(temporary), PROFILE="live", DATABASE_URL="postgresql://x/y"
     )
     assert done.code == 0, done.out + done.err
-    assert "".join(re.findall(r"^(\d)\. ", done.out, re.MULTILINE)) == "1234567"
+    assert "".join(re.findall(r"^(\d)\. ", done.out, re.MULTILINE)) == "12345678"
     for words in ("healed", "missing now: 0", "was missing", "binance.SOL-USDT", "The demo is over"):
         assert words in done.out
     assert list(temporary.iterdir()) == []
