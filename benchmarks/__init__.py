@@ -8,6 +8,7 @@ seconds depend on the machine and on what else it does.
     measure      a child process and what it cost: wall, CPU, peak memory; interleaved rounds, medians
     report       tables, and targets beside what was measured
     contenders/  one program each: plain ccxt + pandas, ours, ours through Dagster, the limit program
+    api          the HTTP API: ranges of 1,000 rows and points, on one core
     backfill     candles from the vendor into Parquet files
     pace         how much of the vendor's weight limit a long job uses, and that nothing is rejected
     features     features, aggregates and statistics beside pandas, vectorbt, empyrical and one compiled loop
