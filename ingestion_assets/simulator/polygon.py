@@ -2,7 +2,8 @@
 
 Documentation: massive.com/docs/rest/stocks. Bars are adjusted for splits unless told not to; a page has at
 most `limit` of them and `next_url` leads on; `results` is left out when there is none. Any key is taken but
-one that begins with `wrong`.
+one that begins with `wrong`. Minutes that an `archive_lacks` for /v2/aggs/ names are left out of minute bars,
+not of days.
 """
 
 import base64
@@ -19,7 +20,7 @@ from ingestion_assets.simulator.answers import Answer, Market, as_json
 from ingestion_assets.simulator.exchange import NEW_YORK, day_of, days_between, hours, minute_of
 from ingestion_assets.simulator.intervals import MINUTE_MS
 from ingestion_assets.simulator.shares import SHARES, Share, Shares
-from ingestion_assets.simulator.world import Candles
+from ingestion_assets.simulator.world import Candles, without
 
 Query = Mapping[str, str]
 _RANGE = re.compile(r"/v2/aggs/ticker/([^/]+)/range/(\d+)/(\w+)/([^/]+)/([^/]+)")
@@ -107,7 +108,12 @@ class Polygon:
         return as_json(document | ({"results": page} if page else {}), rows=True)
 
     def _minutes(self, share: Share, start: int, end: int, adjusted: bool) -> list[dict[str, Any]]:
-        return _written(self.shares.minutes(share, start, end, adjusted=adjusted))
+        lacks = [
+            (fault["start"] // MINUTE_MS, -(-fault["end"] // MINUTE_MS))
+            for fault in self.market.faults
+            if fault.kind == "archive_lacks" and (fault.path or "").startswith("/v2/aggs/")
+        ]
+        return _written(without(self.shares.minutes(share, start, end, adjusted=adjusted), lacks))
 
     def _days(self, share: Share, start: int, end: int, adjusted: bool) -> list[dict[str, Any]]:
         found = []
