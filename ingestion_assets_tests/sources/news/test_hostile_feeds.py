@@ -1,0 +1,176 @@
+"""Feeds that mean harm: a poll of them ends soon, takes little memory, and goes nowhere private."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import resource
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, SourceError, VendorDown
+from ingestion_assets.sources.market import SourceOptions
+from ingestion_assets.sources.news import polling
+from ingestion_assets.sources.news.feed_document import MEMORY, MOST_ENTRIES
+from ingestion_assets.sources.news.polling import MOST_BYTES, poll, read
+from ingestion_assets.sources.news.rss import Rss
+from ingestion_assets.sources.public_address import NotPublic
+from ingestion_assets_tests.sources.news.feeds import PATH, item, polled, recently, rss, served
+from ingestion_assets_tests.sources.replay import Replay, Reply
+
+HOST = "127.0.0.1"
+ENTITIES = "".join(f'<!ENTITY b{n} "{f"&b{n - 1};" * 10}">' for n in range(1, 12))
+LAUGHS = f'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY b0 "ha">{ENTITIES}]>'
+SWELLING = '<!DOCTYPE r [<!ENTITY a "' + "a" * 50_000 + '">]>'
+FILE = '<!DOCTYPE r [<!ENTITY f SYSTEM "file:///etc/passwd">]>'
+
+
+def channel(title: str) -> str:
+    return f'<rss version="2.0"><channel><item><guid>1</guid><title>{title}</title></item></channel></rss>'
+
+
+def told(body: str | bytes) -> dict:
+    return asyncio.run(read(body.encode() if isinstance(body, str) else body, {"content-type": "text/xml"}))
+
+
+@contextmanager
+def sending(*pieces: bytes, endless: bytes = b"") -> Iterator[str]:
+    """A server that says the pieces, then the same thing for ever, as fast as it is read."""
+    server = socket.create_server((HOST, 0))
+    over = threading.Event()
+
+    def serve() -> None:
+        line, _ = server.accept()
+        with line:
+            line.recv(65_536)
+            try:
+                for piece in pieces:
+                    line.sendall(piece)
+                while endless and not over.is_set():
+                    line.sendall(endless)
+                over.wait()
+            except OSError:
+                return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.getsockname()[1]}/feed.xml"
+    finally:
+        over.set()
+        server.close()
+        thread.join()
+
+
+def fetched(url: str, seconds: float = 20.0) -> polling.Poll:
+    return asyncio.run(poll(url, seconds=seconds, allowed={HOST}))
+
+
+@pytest.mark.parametrize(
+    ("document", "longest"),
+    [
+        (LAUGHS + channel("&b11;"), 1_000),
+        (SWELLING + channel("&a;" * 50_000), 500_000),
+        (FILE + channel("&f;"), 100),
+    ],
+)
+def test_entities_do_not_swell_and_read_no_files(document: str, longest: int):
+    every = told(document)["entries"]
+    assert sum(len(str(entry)) for entry in every) < longest + 1_000
+    assert "root:" not in str(every)
+
+
+@pytest.mark.parametrize(
+    "sign", ["<", "<a", "<![CDATA[", "&", "<!--", "<x>", "<item><title>x</title>", "<a b='"]
+)
+def test_a_document_of_one_thing_repeated_ends(sign: str):
+    body = '<rss version="2.0"><channel>' + sign * (300_000 // len(sign))
+    try:
+        assert len(told(body)["entries"]) <= MOST_ENTRIES
+    except MalformedAnswer as error:
+        assert "it is not used" in str(error)
+
+
+def test_the_reader_has_a_memory_of_its_own_that_ends(monkeypatch: pytest.MonkeyPatch):
+    """A document as large as may come, of nothing but items."""
+    one = b"<item><title>x</title></item>"
+    body = b'<rss version="2.0"><channel>' + one * ((MOST_BYTES - 100) // len(one))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        assert len(told(body)["entries"]) == MOST_ENTRIES
+    except MalformedAnswer as error:
+        assert "too much memory or time" in str(error)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 <= MEMORY
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 200 << 20
+
+
+def test_a_reader_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(polling, "READING_SECONDS", 0.01)
+    with pytest.raises(MalformedAnswer, match=r"more than 0\.01 s"):
+        told(channel("x"))
+
+
+def test_a_hundred_megabytes_are_not_read_to_their_end():
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 104857600\r\n\r\n<rss>"
+    with sending(head, endless=b"x" * 65_536) as url, pytest.raises(BadRequest, match="larger than 10485760"):
+        fetched(url)
+
+
+def test_chunks_without_end_are_cut_off():
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"4000\r\n" + b"<" * 0x4000 + b"\r\n"
+    with sending(head, endless=chunk) as url, pytest.raises(BadRequest, match="larger than 10485760"):
+        fetched(url)
+
+
+def test_a_packed_bomb_is_cut_off_too():
+    bomb = gzip.compress(b"<rss>" + b" " * (200 << 20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answer = Reply(body=bomb, content_type="text/xml", headers={"Content-Encoding": "gzip"})
+    with Replay({PATH: answer}) as replay, pytest.raises(BadRequest, match="larger than 10485760"):
+        fetched(replay.url + PATH)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 150 << 20
+
+
+def test_who_says_nothing_is_not_waited_for():
+    with sending() as url, pytest.raises(VendorDown, match=r"within 0\.3 s"):
+        fetched(url, seconds=0.3)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://10.0.0.1/x", "http://169.254.169.254/latest/meta-data", "http://[::1]/", "file:///etc/passwd"],
+)
+def test_a_redirect_to_a_private_place_is_not_followed(target: str):
+    with Replay({PATH: Reply(302, b"", headers={"Location": target})}) as replay, pytest.raises(NotPublic):
+        fetched(replay.url + PATH)
+
+
+def test_only_the_host_that_the_settings_name_is_let_through_and_only_its_port():
+    async def look(url: str) -> None:
+        async with Rss(SourceOptions(base_url="http://127.0.0.1:1", timeout=5.0)) as vendor:
+            await vendor.look_up(url)
+
+    with Replay({PATH: served(rss())}) as replay, pytest.raises(NotPublic):
+        asyncio.run(look(replay.url + PATH))
+
+
+def test_redirects_in_a_circle_end():
+    with Replay({PATH: Reply(302, b"", headers={"Location": PATH})}) as replay:
+        with pytest.raises(SourceError, match="redirects"):
+            fetched(replay.url + PATH)
+        assert replay.count(PATH) < 10
+
+
+def test_odd_signs_and_very_long_words_are_stored_as_they_can_be():
+    body = rss(item("a", title="nul &#0; bell &#7; half &#xD800; whole 😀", description="w" * 1_000_000))
+    (row,) = polled(body, recently()).to_pylist()
+    assert "😀" in row["title"]
+    assert "\0" not in row["title"]
+    assert len(row["summary"]) == 1_000_000
+    assert row["known_at"] <= datetime.now(UTC)
