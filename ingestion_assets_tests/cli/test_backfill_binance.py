@@ -91,6 +91,19 @@ class TestAgain:
         assert again["stages"]["candles"]["changed"] == 0
 
 
+def test_trades_are_in_sql_by_day(ingest: Ingest) -> None:
+    said = ingest(
+        *LINK, "--window-days", "1", "--skip-candles", "--skip-open-interest", "--skip-funding"
+    ).ok()
+    query = "select series, day, count(*) as n from derivatives.agg_trades_um group by all order by day"
+    found = ingest("sql", query, "--json").ok().json
+    assert [row["series"] for row in found] == [SERIES] * len(found)
+    assert {row["day"] for row in found} <= {
+        f"{datetime.now(UTC) - timedelta(days=n):%Y-%m-%d}" for n in (0, 1, 2)
+    }
+    assert sum(row["n"] for row in found) == said.json["totals"]["trades"]
+
+
 def test_exports_at_other_intervals(ingest: Ingest, tmp_path: Path) -> None:
     kept = ("--window-days", "2", "--skip-trades", "--skip-funding")
     ingest(*LINK, *kept, "--interval", "1h", "--oi-period", "1h", "--output", str(tmp_path)).ok()
