@@ -17,7 +17,7 @@ from ingestion_assets.intervals import Window, floor, month_of
 from ingestion_assets.registry import Series
 from ingestion_assets.seeds import fetched_as
 from ingestion_assets.serving.problems import Unprocessable
-from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, Table
+from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, STATISTICS, Table
 from ingestion_assets.workbench import Workbench
 
 CAUSE = "ingest/cause"
@@ -101,7 +101,7 @@ def made_of(table: Table, there: Collection[str]) -> list[str]:
     if timeframe in FEATURES:
         wanted += [FEATURES[timeframe].path, f"online/{FEATURES[timeframe].name}"]
     if timeframe == "1m":
-        wanted += [derived.path for derived in DERIVED.values()]
+        wanted += [derived.path for derived in (*DERIVED.values(), *STATISTICS.values())]
     return [path for path in wanted if path in there]
 
 

@@ -16,12 +16,11 @@ from ingestion_assets.serving.context import Context, Given
 from ingestion_assets.serving.models import Counts, Ingestion, IngestWanted, Started
 from ingestion_assets.serving.parameters import market_series
 from ingestion_assets.serving.problems import Problem, Responses, StillRunning
-from ingestion_assets.tables import DERIVED, INGESTED, Table
+from ingestion_assets.tables import DERIVED, INGESTED, STATISTICS, Table
 
 router = APIRouter(tags=["ingest"])
 Trigger = Literal["manual", "cron", "registry"]
 RUNS: Responses = {202: {"model": Started}, 404: {"model": Problem}, 502: {"model": Problem}}
-SNAPSHOTS, COMPARISONS, STATISTICS = "market/snapshot", "market/comparison", "market/roi_statistic"
 
 
 @router.post("/api/ingest", response_model=Ingestion, responses=RUNS)
@@ -101,10 +100,10 @@ def _counts(runs: list[Run], began: datetime, trigger: Trigger) -> Counts:
     landed = ("new_rows", "changed_rows")
     return Counts(
         marketsIngested=len(ingestion.series_of(runs, fetched)),
-        snapshotsIngested=ingestion.total(runs, {SNAPSHOTS}, *landed),
+        snapshotsIngested=ingestion.total(runs, {STATISTICS["market_snapshot"].path}, *landed),
         aggregatesIngested=ingestion.total(runs, derived, *landed),
-        comparisonsIngested=ingestion.total(runs, {COMPARISONS}, *landed),
-        roiStatsIngested=ingestion.total(runs, {STATISTICS}, *landed),
+        comparisonsIngested=ingestion.total(runs, {STATISTICS["market_comparison"].path}, *landed),
+        roiStatsIngested=ingestion.total(runs, {STATISTICS["roi_statistics"].path}, *landed),
         startedAt=began,
         completedAt=datetime.now(UTC),
         trigger=trigger,

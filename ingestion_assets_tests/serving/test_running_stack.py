@@ -1,0 +1,247 @@
+"""The HTTP API of the whole stack, as `make run` starts it: each documented call, answered in its shape.
+
+Dagster, Redis, the simulated exchange and the API are real; schedules and sensors are off, so that what was
+asked for is all that happens. One stack for the whole file, since it takes seconds to start.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ingestion_assets.settings import load_settings
+from ingestion_assets_tests.browser.running_stack import RunningStack
+from ingestion_assets_tests.serving.conftest import CRON, TOKEN, Api
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("running_stack")]
+
+
+class Stack:
+    def __init__(self, running: RunningStack) -> None:
+        self.running = running
+        places = {"ingest_state_dir": running.root / ".dagster", "data_lake_path": str(running.lake)}
+        self.api = Api(running.api_url, load_settings(**places))
+
+
+@pytest.fixture(scope="module")
+def stack(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    given = {
+        "INGESTION_MARKETS": "BTC/USDT,ETH/USDT",
+        "INGESTION_LOOKBACK_DAYS": "1",
+        "ADMIN_TOKEN": TOKEN,
+        "CRON_SECRET": CRON,
+        "API_WAIT_SEC": "120",
+        "API_CHANGES_PER_MIN": "1000",
+    }
+    folder = tmp_path_factory.mktemp("stack")
+    with RunningStack(project, folder, folder / "lake", **given) as running:
+        yield Stack(running)
+
+
+@pytest.fixture
+def api(stack: Stack) -> Api:
+    return stack.api
+
+
+def test_the_parts_are_all_well(api: Api) -> None:
+    deep = api.get("/health", deep=1)
+    assert (deep.status, deep.json["status"]) == (200, "ok"), deep.body
+
+
+def test_a_market_is_ingested_and_its_features_are_read_at_once(api: Api, stack: Stack) -> None:
+    body = {"symbol": "BTC/USDT", "granularity": "1m", "limit": 90}
+    done = api("POST", "/ingest/market/binance", body=body, token=TOKEN)
+    assert done.status == 200, done.body
+    assert done.json["status"] == "ok"
+    assert done.json["path"].startswith(str(stack.running.lake))
+    assert done.json["path"].endswith(".parquet")
+    assert Path(done.json["path"]).is_file()
+    assert done.json["features_written"] > 50
+    assert done.json["rows"] >= 90
+    now = int(time.time())
+    rows = api.get(
+        "/ingest/features/market/range", symbol="BTC/USDT", timeframe="1m", start=now - 600, end=now
+    )
+    assert rows.json["source"] == "redis"
+    assert rows.json["count"] >= 8
+    assert rows.json["features"][-1]["rsi_14"] is not None
+    again = api("POST", "/ingest/market/binance", body=body | {"limit": 2}, token=TOKEN)
+    assert again.json["new_rows"] <= 2
+
+
+def test_a_market_that_is_not_registered_is_looked_up_first(api: Api) -> None:
+    nothing = {"symbol": "NOPE/USDT", "granularity": "1m", "limit": 2}
+    refused = api("POST", "/ingest/market/binance", body=nothing, token=TOKEN)
+    assert refused.status == 404
+    assert refused.detail.startswith("ingest_market failed: ")
+    assert not [row for row in api.get("/api/v1/symbols").json if "NOPE" in row["series"]]
+    body = {"symbol": "ETH/USD", "granularity": "1m", "limit": 3}
+    assert api("POST", "/ingest/market/kraken", body=body, token=TOKEN).json["status"] == "ok"
+    assert "kraken.ETH-USD" in [row["series"] for row in api.get("/api/v1/symbols").json]
+
+
+def test_a_backfill_tells_six_figures_that_add_up(api: Api) -> None:
+    ask = {"exchange": "binance", "symbol": "XRP/USDT", "timeframe": "1m", "lookback_minutes": 15}
+    first = api("POST", "/ingest/admin/backfill/market", token=TOKEN, **ask).json
+    assert list(first) == ["symbol", "timeframe", "exchange", "expected", "missing_before", "written"]
+    assert (first["symbol"], first["timeframe"], first["exchange"]) == ("XRP/USDT", "1m", "binance")
+    assert first["expected"] == first["missing_before"] == 15
+    assert first["written"] >= 15
+    second = api("POST", "/ingest/admin/backfill/market", token=TOKEN, **ask).json
+    assert second["missing_before"] <= 2
+    assert second["written"] <= 3
+
+
+def test_a_sweep_tells_what_it_looked_at(api: Api) -> None:
+    ask = {"pattern": "features:market:*", "ttl_default": 3_600, "max_keys": 100}
+    swept = api("POST", "/ingest/admin/features/ttl-sweep", token=TOKEN, **ask)
+    assert swept.status == 200, swept.body
+    assert list(swept.json) == ["pattern", "scanned", "ttl_set"]
+    assert swept.json["pattern"] == ask["pattern"]
+    assert 0 < swept.json["scanned"] <= 100
+    assert swept.json["ttl_set"] == 0
+
+
+def test_the_storage_is_probed(api: Api, stack: Stack) -> None:
+    found = api("GET", "/ingest/admin/storage/check", token=TOKEN, probe=1, domain="market").json
+    assert (found["status"], found["probe"], found["backend"]) == ("ok", "ok", "local")
+    assert found["location"] == str(stack.running.lake)
+
+
+def test_an_ingestion_answers_in_the_shape_of_the_older_system(api: Api) -> None:
+    bearer = {"Authorization": f"Bearer {CRON}"}
+    by_hand = api("POST", "/api/ingest", body={"symbols": ["BTC-USDT", "ETH-USDT"]}, token=TOKEN)
+    everything = api("POST", "/api/ingest", body={}, token=TOKEN)
+    by_cron = api("GET", "/api/cron", headers=bearer)
+    registry = api("POST", "/api/v1/registry/execute", token=TOKEN)
+    answers = [by_hand, everything, by_cron, registry]
+    assert [a.status for a in answers] == [200] * 4, [a.body for a in answers]
+    for answer in answers:
+        assert answer.json["status"] == "success"
+        result = answer.json["result"]
+        counts = ("markets", "snapshots", "aggregates", "comparisons", "roiStats")
+        assert list(result) == [f"{n}Ingested" for n in counts] + ["startedAt", "completedAt", "trigger"]
+        assert datetime.fromisoformat(result["startedAt"]) < datetime.fromisoformat(result["completedAt"])
+        assert result["marketsIngested"] >= 2
+    assert [a.json["result"]["trigger"] for a in answers] == ["manual", "manual", "cron", "registry"]
+
+
+def test_symbols_are_added_switched_and_removed(api: Api) -> None:
+    body = {
+        "symbol": "SOL/USDT",
+        "strategy": "flatpack_snapshot_stream",
+        "enabled": True,
+        "description": "Solana",
+    }
+    added = api("POST", "/api/v1/symbols", body=body, token=TOKEN)
+    assert added.status == 201
+    assert {name: added.json[name] for name in body} == body
+    assert added.json["series"] == "binance.SOL-USDT"
+    assert api("POST", "/api/v1/symbols", body=body, token=TOKEN).status == 409
+    for name in ("SOL-USDT", "SOL/USDT", "SOLUSDT", "binance.SOL-USDT", "SOL%2FUSDT"):
+        path = f"/api/v1/symbols/{name}/status"
+        assert api("PUT", path, body={"status": "disabled"}, token=TOKEN).json["enabled"] is False
+        failed = api("PUT", path, body={"status": "error", "error_message": "Rate limit"}, token=TOKEN).json
+        assert failed["error_message"] == "Rate limit"
+        idle = api("PUT", path, body={"status": "idle"}, token=TOKEN).json
+        assert (idle["status"], idle["enabled"], idle["error_message"]) == ("idle", True, None)
+    assert api("PUT", path, body={"status": "running"}, token=TOKEN).status == 422
+    gone = api("DELETE", "/api/v1/symbols/SOL-USDT", token=TOKEN)
+    assert gone.json == {"status": "deleted", "series": "binance.SOL-USDT"}
+    assert api("DELETE", "/api/v1/symbols/SOL-USDT", token=TOKEN).status == 404
+
+
+def test_the_scheduler_is_started_and_stopped(api: Api) -> None:
+    one = "report_coverage_daily"
+
+    def state() -> dict[str, bool]:
+        return {job["name"]: job["running"] for job in api.get("/api/v1/scheduler/status").json["jobs"]}
+
+    assert api("POST", f"/api/v1/scheduler/start?name={one}", token=TOKEN).json["running"] is True
+    assert [name for name, on in state().items() if on] == [one]
+    assert api("POST", "/api/v1/scheduler/stop", token=TOKEN).json["running"] is False
+    assert not any(state().values())
+    unknown = api("POST", "/api/v1/scheduler/stop?name=nonesuch", token=TOKEN)
+    assert unknown.status == 404
+    assert one in unknown.detail
+
+
+def test_what_takes_too_long_goes_on_and_says_where(stack: Stack) -> None:
+    from ingestion_assets_tests.serving.conftest import serving
+
+    places = {"ingest_state_dir": stack.running.root / ".dagster", "data_lake_path": str(stack.running.lake)}
+    with serving(**places, dagster_url=stack.running.url, admin_token=TOKEN, api_wait_sec=0.0) as api:
+        first = api("POST", "/api/v1/registry/execute", token=TOKEN)
+        second = api("POST", "/api/v1/registry/execute", token=TOKEN)
+    assert (first.status, first.json["status"]) == (202, "running")
+    assert first.json["run_url"] == f"{stack.running.url}/runs/{first.json['run_id']}"
+    assert second.json["run_id"] == first.json["run_id"], "asked again, nothing is piled up"
+
+
+def test_metrics_tell_of_all_this(api: Api) -> None:
+    text, end = "", time.monotonic() + 120
+    while 'ingestion_success_total{provider="binance",trigger="manual"}' not in text:
+        assert time.monotonic() < end, text
+        time.sleep(1)
+        text = api.get("/metrics").body.decode()
+    values = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+    def value(name: str, **labels: str) -> float:
+        return values[name, tuple(sorted(labels.items()))]
+
+    market = {"asset": "market/ohlcv_1m", "domain": "market"}
+    assert any(
+        name == "service_info" and ("service", "raw-data-ingestion") in labels for name, labels in values
+    )
+    assert value("ingestion_rows_total", **market) > 100
+    assert value("ingestion_duration_seconds_count", **market) >= 1
+    assert value("feature_store_rows_written_total", asset="online/market_1m") > 50
+    assert value("feature_store_reads_total", domain="market", kind="range", source="redis") >= 1
+    assert (
+        value("ingestion_freshness_lag_seconds", asset="market/ohlcv_1m", series="binance.BTC-USDT") < 3_600
+    )
+    assert value("dagster_runs", status="success") >= 5
+    assert value(
+        "vendor_weight_limit", pool=next(dict(ls)["pool"] for n, ls in values if n == "vendor_weight_limit")
+    )
+    assert all(
+        value("metrics_part_up", part=p) == 1 for p in ("registry", "gaps", "freshness", "redis", "dagster")
+    )
+    assert api.get("/metrics/prometheus").status == 200
+    shown = api.get("/api/metrics").json
+    assert all(list(one) == ["type", "name", "value", "timestamp", "labels"] for one in shown)
+    (success,) = [
+        one
+        for one in shown
+        if one["name"] == "ingestion_success_total"
+        and one["labels"] == {"trigger": "manual", "provider": "binance"}
+    ]
+    assert (success["type"], success["value"] >= 1) == ("counter", True)
+
+
+def test_smoke_finds_the_stack_well(stack: Stack) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ingestion_assets.cli", "smoke", "--json"],
+        env=stack.running.environment,
+        cwd=stack.running.root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    assert [check["name"] for check in checks if check["ok"]] == [check["name"] for check in checks]
+    assert len(checks) == 8
+    assert TOKEN not in done.stdout + done.stderr
