@@ -151,14 +151,14 @@ class Workbench:
         address = f"http://127.0.0.1:{s.simulator_port}"
         return (s.profile == "simulator" or name == "mock") and s.vendor_urls.get(name) == address
 
-    def _keyed(self, kind: type[Vendor]) -> bool:
+    def keyed(self, kind: type[Vendor]) -> bool:
         """Whether there is all that it takes to ask a vendor."""
         told = all(getattr(self.settings, name) is not None for name in (kind.needs, kind.secret) if name)
         return told or self._simulated(kind.name)
 
     def askable(self, table: Table, series: Series) -> bool:
         """Whether somebody can be asked for a table of a series: one key of several ways is enough."""
-        keyed = (kind for kind in self.vendors if self._keyed(kind))
+        keyed = (kind for kind in self.vendors if self.keyed(kind))
         return table in INGESTED.values() or bool(feeds_of(table, series, keyed))
 
     def _able(self, table: Table, source: str) -> list[type[Vendor]]:
@@ -168,7 +168,7 @@ class Workbench:
             for kind in self.vendors
             if kind.serves == source and any(one.table.path == table.path for one in kind.feeds)
         ]
-        return [kind for kind in gives if self._keyed(kind)] or gives
+        return [kind for kind in gives if self.keyed(kind)] or gives
 
     @cached_property
     def vendors(self) -> list[type[Vendor]]:

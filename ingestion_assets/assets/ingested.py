@@ -64,7 +64,7 @@ def fetched_asset(table: Table) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         io_manager_key="lake",
         output_required=False,
-        description=table.text,
+        description=table.text if table.needs == "none" else f"{table.text} Needs {table.needs}.",
     )
     def fetched(
         context: dg.AssetExecutionContext, config: IngestConfig, workbench: WorkbenchResource

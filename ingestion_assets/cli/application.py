@@ -27,6 +27,7 @@ from ingestion_assets.cli import (
     setup,
     simulate,
     smoke,
+    snapshot,
     sql,
     up,
 )
@@ -56,6 +57,7 @@ app.add_typer(jsonl_export.app, name="export")
 app.command("gaps")(gaps.gaps)
 app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)
+app.command("test-snapshot")(snapshot.test_snapshot)
 app.command("doctor")(doctor.doctor)
 app.add_typer(online.cache, name="cache")
 app.command("sweep")(online.sweep)

@@ -71,6 +71,32 @@ def keys(bench: Workbench) -> Iterator[Finding]:
         yield Finding("keys", OK, "given" if given else "none given, and candles need none")
 
 
+def vendors(bench: Workbench) -> Iterator[Finding]:
+    """Those that need a key: without it their series are not ingested, which matters when there are some."""
+    try:
+        entries = bench.registry.series(enabled_only=True)
+    except CatalogError:  # told by its own examination
+        entries = []
+    for kind in bench.vendors:
+        if not kind.needs:
+            continue
+        wanted = [series.id for series in entries if series.source == kind.serves]
+        names = [name for name in (kind.needs, kind.secret) if name]
+        lacking = [name.upper() for name in names if getattr(bench.settings, name) is None]
+        others = [one.name for one in bench.vendors if one.serves == kind.serves and bench.keyed(one)]
+        if bench.keyed(kind):
+            text = f"simulated, so without {lacking[0]}" if lacking else "its key is given"
+            yield Finding(kind.name, OK, text)
+        elif wanted and not others:
+            text = (
+                f"{lacking[0]} is missing, so {plural(len(wanted), 'series', 'series')} cannot be asked for"
+            )
+            yield Finding(kind.name, WARN, text, f"Set {' and '.join(lacking)}, or disable the series.")
+        else:
+            instead = f", and {others[0]} gives what it can" if wanted else ""
+            yield Finding(kind.name, OK, f"not used; it would need {' and '.join(lacking)}{instead}")
+
+
 def dotenv(bench: Workbench) -> Iterator[Finding]:
     from dotenv import dotenv_values
 
@@ -272,6 +298,7 @@ _EXAMINATIONS: dict[str, Callable[[Workbench], Iterator[Finding]]] = {
     "disk": space,
     "redis": redis,
     "exchanges": exchanges,
+    "vendors": vendors,
     "dagster": dagster,
     "partitions": partitions,
     "series": series,
