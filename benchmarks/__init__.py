@@ -14,5 +14,6 @@ seconds depend on the machine and on what else it does.
     features     features, aggregates and statistics beside pandas, vectorbt, empyrical and one compiled loop
     gaps         gap detection beside the usual SQL on PostgreSQL and beside a bare NumPy diff
     online       the online feature store beside Feast, redis-py and bare RESP; online_million: with 1 M rows
+    trades       a month of trades from the archive beside a bare unzip, and by the API beside ccxt + pandas
     tick         what one hot run over 50 series costs, and who spends it
 """

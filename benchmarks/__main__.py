@@ -8,7 +8,7 @@ import time
 
 from benchmarks import report
 
-ALL = ("gaps", "features", "online", "api", "tick", "pace", "backfill")
+ALL = ("gaps", "features", "online", "api", "tick", "pace", "trades", "backfill")
 ASKED_FOR = ("online_million",)  # takes long, and says little more
 
 
