@@ -9,7 +9,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from ingestion_assets.alerts import alert_sensor  # noqa: E402
-from ingestion_assets.assets import aggregates, features, ingested, online, reports, statistics  # noqa: E402
+from ingestion_assets.assets import aggregates, features, ingested, online, reports, sentiment, statistics  # noqa: E402
 from ingestion_assets.automation.housekeeping import housekeeping, housekeeping_schedule  # noqa: E402
 from ingestion_assets.automation.jobs import JOBS  # noqa: E402
 from ingestion_assets.automation.online import (  # noqa: E402
@@ -20,6 +20,7 @@ from ingestion_assets.automation.online import (  # noqa: E402
 )
 from ingestion_assets.automation.schedules import schedules  # noqa: E402
 from ingestion_assets.automation.sensors import sensors  # noqa: E402
+from ingestion_assets.automation.sentiment import SENTIMENT_JOBS, sentiment_sensors  # noqa: E402
 from ingestion_assets.checks import CHECKS  # noqa: E402
 from ingestion_assets.checks_leak import LEAK_CHECKS  # noqa: E402
 from ingestion_assets.checks_sources import AGREEMENT_CHECKS  # noqa: E402
@@ -69,12 +70,13 @@ defs = dg.Definitions(
         *features.ASSETS,
         *statistics.ASSETS,
         *online.ASSETS,
+        *sentiment.ASSETS,
         reports.market_coverage,
     ],
     asset_checks=[*CHECKS, *AGREEMENT_CHECKS, *LEAK_CHECKS, *ONLINE_CHECKS],
-    jobs=[*JOBS, *ONLINE_JOBS, housekeeping],
+    jobs=[*JOBS, *ONLINE_JOBS, *SENTIMENT_JOBS.values(), housekeeping],
     schedules=[*schedules(settings), *online_schedules(settings), housekeeping_schedule(settings)],
-    sensors=[*sensors(settings), *online_sensors(settings), alert_sensor],
+    sensors=[*sensors(settings), *online_sensors(settings), *sentiment_sensors(settings), alert_sensor],
     resources={"workbench": WorkbenchResource(), "lake": LakeIOManager(), "online": OnlineIOManager()},
     executor=dg.in_process_executor,
 ).map_asset_specs(func=with_policy)

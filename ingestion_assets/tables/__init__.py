@@ -5,8 +5,9 @@ from ingestion_assets.tables.derivatives import DERIVATIVES
 from ingestion_assets.tables.equities import EQUITIES
 from ingestion_assets.tables.features import FEATURES
 from ingestion_assets.tables.market import DERIVED, INGESTED
-from ingestion_assets.tables.news import NEWS, NEWS_DERIVED
+from ingestion_assets.tables.news import NEWS
 from ingestion_assets.tables.onchain import ONCHAIN
+from ingestion_assets.tables.sentiment import SENTIMENT
 from ingestion_assets.tables.snapshots import SNAPSHOTS
 from ingestion_assets.tables.social import SOCIAL
 from ingestion_assets.tables.statistics import STATISTICS
@@ -19,7 +20,9 @@ FED: dict[str, Table] = {
 }
 FETCHED: dict[str, Table] = {table.path: table for table in (*INGESTED.values(), *FED.values())}
 ALL: dict[str, Table] = {
-    table.path: table for group in (INGESTED, DERIVED, FEATURES, STATISTICS, FED) for table in group.values()
+    table.path: table
+    for group in (INGESTED, DERIVED, FEATURES, STATISTICS, FED, SENTIMENT)
+    for table in group.values()
 }
 
 __all__ = [
@@ -32,8 +35,8 @@ __all__ = [
     "FETCHED",
     "INGESTED",
     "NEWS",
-    "NEWS_DERIVED",
     "ONCHAIN",
+    "SENTIMENT",
     "SNAPSHOTS",
     "SOCIAL",
     "STATISTICS",

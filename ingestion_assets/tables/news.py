@@ -1,4 +1,4 @@
-"""News: items as feeds and searches give them, and how they sound. Who is asked is in sources/news."""
+"""News: items as feeds and searches give them. Who is asked is in sources/news."""
 
 from __future__ import annotations
 
@@ -10,35 +10,11 @@ import pyarrow as pa
 from ingestion_assets.tables.conditions import unless, values
 from ingestion_assets.tables.contract import NAME, TIME, Column, Promise, Table
 
-LABELS = ("negative", "neutral", "positive")
 _HISTORY = "RSS: from the first poll on, with what the feed held then; NewsAPI: the last month"
 
 
 def _text(name: str, text: str, *, required: bool = False) -> Column:
     return Column(name, pa.string(), text, required=required)
-
-
-def sentiment_columns() -> tuple[Column, ...]:
-    """How a text sounds, whoever says so: the same columns for news and for posts."""
-    return (
-        Column("sentiment_label", NAME, f"{', '.join(LABELS)}"),
-        Column("sentiment_score", pa.float64(), "from −1 (as bad as can be) over 0 to 1 (as good)"),
-        Column("sentiment_model", NAME, "what judged: a lexicon with its version, or a model's id"),
-    )
-
-
-def _labelled(rows: pa.Table) -> np.ndarray:
-    return np.isin(rows.column("sentiment_label").cast(pa.string()).to_numpy(zero_copy_only=False), LABELS)
-
-
-def sentiment_promises() -> tuple[Promise, ...]:
-    return (
-        Promise(
-            "sentiment_score lies between -1 and 1",
-            unless(lambda rows: np.abs(values(rows, "sentiment_score")) <= 1),
-        ),
-        Promise(f"sentiment_label is one of {', '.join(LABELS)}", unless(_labelled)),
-    )
 
 
 NEWS_ITEMS = Table(
@@ -95,32 +71,4 @@ def _lengths(rows: pa.Table, name: str) -> np.ndarray:
     return pc.fill_null(pc.utf8_length(rows.column(name)), 0).to_numpy(zero_copy_only=False)
 
 
-NEWS_SENTIMENT = Table(
-    domain="news",
-    name="sentiment",
-    text="How each item of `news/items` sounds, and which of them say the same as one known before.",
-    columns=(
-        _text("id", "as in `news/items`", required=True),
-        Column("time", TIME, "as in `news/items` (UTC)"),
-        _text("title", "as sent"),
-        *sentiment_columns(),
-        Column(
-            "duplicate_of",
-            NAME,
-            "the series in which the same story was known before; null: it is known from here",
-            required=False,
-        ),
-        Column("source", NAME, "how the row came: derived"),
-        Column("known_at", TIME, "as in `news/items`"),
-    ),
-    key="id",
-    grid=False,
-    grain=timedelta(minutes=1),
-    promises=sentiment_promises(),
-    origin="`news/items`",
-    cadence="after every change of them",
-    history="as `news/items`",
-)
-
 NEWS = {table.name: table for table in (NEWS_ITEMS,)}
-NEWS_DERIVED = {table.name: table for table in (NEWS_SENTIMENT,)}

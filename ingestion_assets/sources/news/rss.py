@@ -61,15 +61,17 @@ class Rss(Vendor):
     async def items(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         found, asked = await self._fresh(url_of(series))
         rows = self.rows(series, found)
+        times, period = NEWS_ITEMS.times(rows), period_window(f"{window.start:%Y-%m}")
+        # Of its whole month, not only of the window: some items come late, or are edited.
+        inside = rows.filter(pa.array((times >= micros(period.start)) & (times < micros(period.end))))
         oldest = _reaches_back(rows) or window.start
+        if inside.num_rows and window.end <= oldest <= window.end + NEWS_ITEMS.grain:
+            oldest = window.end - NEWS_ITEMS.grain  # all are of this very minute, and are not to wait
         if oldest > window.start:
             gone = Window(window.start, min(oldest, window.end))
             yield Absent(gone, f"the feed holds nothing from before {iso(oldest)} any more", asked)
         if oldest < window.end:
-            times, period = NEWS_ITEMS.times(rows), period_window(f"{window.start:%Y-%m}")
-            inside = (times >= micros(period.start)) & (times < micros(period.end))
-            # Of its whole month, not only of the window: some items come late, or are edited.
-            yield Page(rows.filter(pa.array(inside)), Window(max(oldest, window.start), window.end), asked)
+            yield Page(inside, Window(max(oldest, window.start), window.end), asked)
 
     def rows(self, series: Series, found: Poll) -> pa.Table:
         """The items of a poll; whatever is held already keeps its time, and so its place."""
