@@ -22,6 +22,7 @@ from ingestion_assets.serving.routes import (
     features,
     health,
     ingest,
+    markets,
     metrics,
     scheduler,
     sentiment,
@@ -39,6 +40,7 @@ ROUTERS = (
     execution.router,
     symbols.router,
     scheduler.router,
+    markets.router,
     metrics.router,
     sentiment.router,
 )

@@ -211,3 +211,24 @@ class MetricShown(BaseModel):
     value: float | None
     timestamp: datetime
     labels: dict[str, str]
+
+
+class Market(BaseModel):
+    symbol: str
+    series: str
+    name: str
+    baseAsset: str
+    quoteAsset: str
+
+
+class Newest(BaseModel):
+    series: str
+    what: Literal["latest", "aggregates"]
+    entry: dict[str, Any] = Field(description="As it lies in the cache; `time` says when its data are from.")
+
+
+class MarketRows(BaseModel):
+    series: str
+    table: str = Field(description="Its columns are in docs/catalog.md.")
+    count: int
+    rows: list[FeatureRow]

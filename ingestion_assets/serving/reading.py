@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import pyarrow as pa
+
 from ingestion_assets.intervals import TIMEFRAMES, Window, month_of, month_window
 from ingestion_assets.serving.problems import Unprocessable
+from ingestion_assets.stores.lake import Lake
 from ingestion_assets.stores.online import OnlineError
 from ingestion_assets.stores.online.values import Rows
 from ingestion_assets.tables import ALL, Table
+from ingestion_assets.tables.arrays import numbers
 from ingestion_assets.workbench import Workbench
 
 Source = Literal["redis", "lake"]
@@ -134,36 +138,45 @@ class Features:
         for month in months:
             inside = [at for at in times if month_of(datetime.fromtimestamp(at, UTC)) == month]
             window = Window(_moment(inside[0]), _moment(inside[-1]) + timedelta(seconds=1))
-            found += [row for row in self._rows(table, subject.series, window) if row[0] in wanted]
+            rows = _as_json(self.bench.lake.read(table, subject.series, window))
+            found += [row for row in rows if row[0] in wanted]
         return found
 
     def _lake_range(
         self, subject: Subject, start: int, end: int, limit: int, problem: OnlineError | None
     ) -> list[tuple[int, bytes]]:
         table = self._table(subject, problem)
-        found: list[tuple[int, bytes]] = []
         if table is None:
-            return found
+            return []
         window = Window(_moment(start), _moment(end) + timedelta(seconds=1))
-        for month in self.bench.lake.months(table, subject.series):
-            whole = month_window(month)
-            part = Window(max(whole.start, window.start), min(whole.end, window.end))
-            if part.start < part.end and len(found) < limit:
-                found += self._rows(table, subject.series, part, limit - len(found))
-        return found
+        return newest_rows(self.bench.lake, table, subject.series, window, limit, oldest=True)
 
     def _table(self, subject: Subject, problem: OnlineError | None) -> Table | None:
         if subject.table is None and problem is not None:
             raise problem  # nobody else has these rows: an empty answer would be a wrong one
         return subject.table
 
-    def _rows(
-        self, table: Table, series: str, window: Window, limit: int | None = None
-    ) -> list[tuple[int, bytes]]:
-        rows = self.bench.lake.read(table, series, window)
-        rows = rows.slice(0, limit) if limit is not None else rows
-        times = (table.keys(rows) // 1_000_000).tolist()
-        return list(zip(times, Rows(rows).encode(0, rows.num_rows), strict=True))
+
+def newest_rows(
+    lake: Lake, table: Table, series: str, window: Window, limit: int, *, oldest: bool = False
+) -> list[tuple[int, bytes]]:
+    """At most `limit` rows of a window, oldest first; of more the newest, or the `oldest`."""
+    found: list[tuple[int, bytes]] = []
+    held = lake.months(table, series)
+    for month in held if oldest else reversed(held):
+        whole = month_window(month)
+        part = Window(max(whole.start, window.start), min(whole.end, window.end))
+        left = limit - len(found)
+        if part.start < part.end and left > 0:
+            rows = lake.read(table, series, part)
+            rows = rows.slice(0, left) if oldest else rows.slice(max(0, rows.num_rows - left))
+            found = [*found, *_as_json(rows)] if oldest else [*_as_json(rows), *found]
+    return found
+
+
+def _as_json(rows: pa.Table) -> list[tuple[int, bytes]]:
+    times = (numbers(rows.column("time")) // 1_000_000).tolist()
+    return list(zip(times, Rows(rows).encode(0, rows.num_rows), strict=True))
 
 
 def spliced(rows: Sequence[tuple[int, bytes]]) -> bytes:
