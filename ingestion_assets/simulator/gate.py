@@ -15,14 +15,18 @@ from ingestion_assets.simulator.binance_vision import BinanceVision
 from ingestion_assets.simulator.clock import wall_ms
 from ingestion_assets.simulator.coingecko import CoinGecko
 from ingestion_assets.simulator.control import PREFIX, Control
+from ingestion_assets.simulator.covalent import Covalent
 from ingestion_assets.simulator.faults import BEFORE, ROWS, WIRE, Fault
+from ingestion_assets.simulator.glassnode import Glassnode
 from ingestion_assets.simulator.journal import Entry, Journal
 from ingestion_assets.simulator.kraken import Kraken
 from ingestion_assets.simulator.limits import Limits
 from ingestion_assets.simulator.perpetuals import Perpetuals
 from ingestion_assets.simulator.polygon import Polygon
 from ingestion_assets.simulator.polygon_files import PolygonFiles
+from ingestion_assets.simulator.reddit import Reddit
 from ingestion_assets.simulator.shares import Shares
+from ingestion_assets.simulator.x import X
 
 
 class Vendor(Protocol):
@@ -68,6 +72,10 @@ class Gate:
             Kraken(market),
             Polygon(market, shares),
             PolygonFiles(market, shares),
+            Glassnode(market),
+            Covalent(market),
+            X(market),
+            Reddit(market),
         )
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -114,7 +122,7 @@ class Gate:
     ) -> tuple[Answer, int]:
         for vendor in self.vendors:
             if path.startswith(vendor.prefix):
-                if method not in ("GET", "HEAD"):
+                if method not in ("GET", "HEAD") and path not in getattr(vendor, "forms", ()):
                     return as_json({"error": f"{method} is not simulated"}, 405), 0
                 if isinstance(vendor, Wary) and (refusal := vendor.meet(query, headers)) is not None:
                     return refusal, 0

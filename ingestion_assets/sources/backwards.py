@@ -33,7 +33,7 @@ async def backwards(
     """
     cursor, seen = window.end, set[str]()
     held_back = table.empty()  # others may have the oldest row's moment, so it is not done with yet
-    requests = 0
+    requests, before = 0, None
     async for answer in answers:
         requests += 1
         if answer.num_rows == 0:
@@ -43,8 +43,9 @@ async def backwards(
         keys, where = set(answer.column(table.key).to_pylist()), f"{table.path} before {iso(cursor)}"
         if seen and keys <= seen:
             raise MalformedAnswer(f"{where} leads nowhere: an answer holds nothing new")
-        if seen and reached > cursor:
+        if before is not None and reached > before:
             raise MalformedAnswer(f"{where}: an answer goes back to {iso(reached)} only")
+        before = reached
         seen |= keys
         rows = _within(table, table.distinct(pa.concat_tables([answer, held_back])), window.start, window.end)
         if reached < window.start:

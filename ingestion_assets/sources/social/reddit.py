@@ -131,23 +131,22 @@ class _Walk:
         self._reddit, self._subreddit, self._items = reddit, subreddit, 0
 
     async def answers(self) -> AsyncIterator[pa.Table]:
-        """Pinned posts are put where they belong by their time."""
+        """Pinned posts are put where they belong by their time; those from behind the end are left out."""
         pinned, after, known = POSTS.empty(), None, set[str]()
         while True:
             listing = await self._reddit.listing(self._subreddit, after, self._items)
             self._items += listing.items
             pinned = POSTS.distinct(pa.concat_tables([pinned, listing.pinned]))
-            after = listing.after
+            first = pinned.num_rows if listing.after or self.cut_off() else 0
+            if listing.rows.num_rows:
+                first = min(first, int(np.searchsorted(POSTS.times(pinned), POSTS.times(listing.rows)[0])))
+            yield POSTS.distinct(pa.concat_tables([pinned.slice(first), listing.rows]))
+            pinned, after = pinned.slice(0, first), listing.after
             if after is None:
-                yield POSTS.distinct(pa.concat_tables([pinned, listing.rows]))
                 return
             if after in known:
                 raise MalformedAnswer(f"r/{self._subreddit} leads nowhere: `after` {after} was given before")
             known.add(after)
-            if listing.rows.num_rows:
-                first = np.searchsorted(POSTS.times(pinned), POSTS.times(listing.rows)[0])
-                yield POSTS.distinct(pa.concat_tables([pinned.slice(first), listing.rows]))
-                pinned = pinned.slice(0, first)
 
     def cut_off(self) -> str | None:
         ended = f"the listing of r/{self._subreddit} ended after {self._items} posts"
