@@ -52,6 +52,10 @@ class Demonstration:
             "Perpetuals, their trades, open interest and funding: the archive first, then the API"
         ):
             demonstration_feeds.perpetuals(bench, self._say, self._expect)
+        with self._step("A share: minute bars from flat files and by REST, its splits, a snapshot"):
+            demonstration_feeds.shares(bench, self._say, self._expect)
+        with self._step("What providers show of a coin and of an index, and their histories"):
+            demonstration_feeds.providers(bench, self._say, self._expect)
         with self._step("Ask DuckDB"):
             self._query(bench)
 

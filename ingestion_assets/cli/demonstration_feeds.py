@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,16 @@ from ingestion_assets.cli import output
 from ingestion_assets.intervals import Window, bars, floor
 
 if TYPE_CHECKING:
+    from ingestion_assets.registry import Series
+    from ingestion_assets.tables import Table
     from ingestion_assets.workbench import Workbench
 
 Say = Callable[[str], None]
 Expect = Callable[[bool, str], None]
 
 PERPETUAL = "binance.LINK-USDT-PERP"
+SHARE = "polygon.AAPL"
+SHOWN = ("coingecko.bitcoin-usd", "mock.SPX-USD")
 _DAYS = timedelta(days=2)
 
 
@@ -42,3 +47,42 @@ def perpetuals(bench: Workbench, say: Say, expect: Expect) -> None:
         left = bench.ledger.open(table.path, PERPETUAL)
         inside = [gap for gap in left if gap.window.start < window.end and gap.window.end > window.start]
         expect(not inside, f"{table.path}: {inside[:1]} is open still")
+
+
+def shares(bench: Workbench, say: Say, expect: Expect) -> None:
+    """A week of minute bars, files first, with nights and a weekend in it; the splits; a snapshot."""
+    from ingestion_assets.registry import Strategy
+    from ingestion_assets.tables.equities import EQUITIES, EQUITY_SNAPSHOTS
+
+    now = datetime.now(UTC)
+    series = bench.describe(SHARE, now)
+    series = dataclasses.replace(series, strategy=Strategy.FLATPACK_SNAPSHOT_STREAM)
+    bench.registry.add_missing([series])
+    window = Window(floor(now, timedelta(days=1)) - timedelta(days=7), now + timedelta(minutes=5))
+    for table in EQUITIES.values():
+        _fetched(bench, table, [series], window, say, expect)
+        if table is not EQUITY_SNAPSHOTS:
+            expect(not bench.ledger.open(table.path, SHARE), f"{table.path} has a gap")
+
+
+def providers(bench: Workbench, say: Say, expect: Expect) -> None:
+    """Each market by its own provider: what it shows now, and its histories."""
+    from ingestion_assets.tables.snapshots import SNAPSHOTS
+
+    now = datetime.now(UTC)
+    series = [bench.describe(name, now) for name in SHOWN]
+    bench.registry.add_missing(series)
+    window = Window(floor(now, timedelta(days=1)) - timedelta(days=2), now + timedelta(minutes=5))
+    for table in SNAPSHOTS.values():
+        _fetched(bench, table, series, window, say, expect)
+
+
+def _fetched(
+    bench: Workbench, table: Table, series: Sequence[Series], window: Window, say: Say, expect: Expect
+) -> None:
+    from ingestion_assets.ingestion import slices_of, summary
+
+    figures = summary(list(bench.ingest(table, list(slices_of(series, window, table.cut)), run="demo")))
+    expect(not figures["failed"], f"{table.path}: {figures['failed']}")
+    new, asked = output.number(figures["new_rows"]), output.plural(figures["requests"], "request")
+    say(f"{new} rows of {table.path}, {asked}")
