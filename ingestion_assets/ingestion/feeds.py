@@ -21,7 +21,7 @@ from ingestion_assets.ingestion.fetched import Fetched
 from ingestion_assets.ingestion.plan import Offer, Options, Plan, Slice, plan_slice
 from ingestion_assets.intervals import Window, ceiling, floor, holes, intersect, iso, subtract, union
 from ingestion_assets.registry import Series
-from ingestion_assets.sources.errors import BadRequest, SourceError
+from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, SourceError
 from ingestion_assets.sources.feeds import Absent, Feed, Vendor, feeds_of
 from ingestion_assets.stores.gap_ledger import MISSING, NO_TRADES, UNRECOVERABLE, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake
@@ -70,6 +70,7 @@ class FeedDesk(contextlib.AsyncExitStack):
         self.among, self._open_vendor = among, open_vendor
         self._opened: dict[str, Vendor] = {}
         self._opening = asyncio.Lock()
+        self._broken: dict[tuple[str, str], SourceError] = {}
         self._now: datetime | None = None
 
     async def _vendor(self, kind: type[Vendor]) -> Vendor:
@@ -122,7 +123,15 @@ class FeedDesk(contextlib.AsyncExitStack):
     async def _ask(
         self, kind: type[Vendor], feed: Feed, series: Series, window: Window, answers: _Answers
     ) -> bool:
-        """Whether the feed can be asked on; what it gave before it failed is kept."""
+        """Whether the feed can be asked on; what it gave before it failed is kept.
+
+        What kept a vendor from answering for one slice of a series would keep it from answering for the
+        next; other vendors, an archive for one, are asked on.
+        """
+        broken = self._broken.get((kind.name, series.id))
+        if broken is not None:
+            answers.errors.append(broken)
+            return False
         try:
             vendor = await self._vendor(kind)
             async for answer in feed.fetch(vendor, series, window):
@@ -135,6 +144,8 @@ class FeedDesk(contextlib.AsyncExitStack):
         except SourceError as error:
             log.warning("%s of %s from %s: %s", self.table.path, series.id, kind.name, error)
             answers.errors.append(error)
+            if not isinstance(error, MalformedAnswer):
+                self._broken[kind.name, series.id] = error
             return False
         return True
 
@@ -153,8 +164,8 @@ class FeedDesk(contextlib.AsyncExitStack):
             for name, window in answers.told:
                 lacking = [h for h in holes(times, window, self.table.grain) if h.start < h.end]
                 found += [Hole(h, NO_TRADES, f"{name} has no row there") for h in lacking]
-        failed = answers.errors[0] if answers.errors else None
         lost = subtract(plan.missing, answers.covered(self.table))
+        failed = answers.errors[0] if answers.errors and lost else None
         for one in answers.absent:
             if one.error is not None and failed is None and intersect(lost, [one.window]):
                 failed = one.error

@@ -156,8 +156,10 @@ class _Fetching(Generic[Made]):
                 result = await desk.fetch(piece, self._parts)
             except Exception as error:  # noqa: BLE001 told as this slice's failure; other series go on
                 result = Fetched.nothing(self.table, piece, error)
-            # A month that the venue answers wrongly says nothing about the months beside it.
-            if result.error is not None and not isinstance(result.error, MalformedAnswer):
+            # A month that the venue answers wrongly says nothing about the months beside it; a desk that
+            # tells what it covered asks several vendors, of which not all may be down.
+            told = result.covered is not None
+            if result.error is not None and not told and not isinstance(result.error, MalformedAnswer):
                 failed.append(result.error)
             await self._finish(result)
 

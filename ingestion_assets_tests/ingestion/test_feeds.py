@@ -19,7 +19,7 @@ from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.simulator import Fault
 from ingestion_assets.simulator.perpetuals import Perpetuals
 from ingestion_assets.simulator.symbols import USDM
-from ingestion_assets.sources.errors import BadRequest, MalformedAnswer
+from ingestion_assets.sources.errors import BadRequest, GeoBlocked, MalformedAnswer, NotFound, VendorDown
 from ingestion_assets.stores.gap_ledger import MISSING, UNRECOVERABLE
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M, PERP_1M
@@ -191,6 +191,37 @@ class TestTrades:
         later = NOW + timedelta(hours=1)
         (then,) = lateness(AGG_TRADES_UM, [desk.series], desk.bench.lake, later, timedelta(seconds=5))
         assert then.late_by == timedelta(hours=1)
+
+
+class TestWhenOneOfThemIsDown:
+    def test_where_the_api_is_not_served_the_archive_gives_what_it_has(self, desk):
+        desk.simulator.faults.add(Fault("geo_blocked", path="/fapi", times=None))
+        landed = {one.slice.period: one for one in desk.ingest(AGG_TRADES_UM, Window(DAYS.start, NOW))}
+        assert desk.trades_held(DAYS) == desk.trades_told(DAYS)
+        assert [period for period, one in landed.items() if one.error] == ["2024-03-05"]
+        assert isinstance(landed["2024-03-05"].error, GeoBlocked)
+        assert {reason for reason, _ in desk.gaps(AGG_TRADES_UM)} == {MISSING}
+
+    def test_while_the_archive_is_down_the_api_gives_everything(self, desk):
+        desk.simulator.faults.add(Fault("server_error", path=ARCHIVE, times=None))
+        part = window("2024-03-03", "2024-03-05T12:00")
+        desk.ingest_well(PERP_1M, part)
+        assert len(desk.rows(PERP_1M, part)) == 3_600
+        assert {row["source"] for row in desk.rows(PERP_1M, part)} == {"rest"}
+
+    def test_an_api_that_is_down_is_not_asked_for_every_slice(self, make_desk):
+        desk = make_desk(Strategy.FLATPACK_API)
+        desk.simulator.faults.add(Fault("server_error", path=KLINES, times=None))
+        landed = desk.ingest(PERP_1M, window("2023-01-01", "2024-03-05"))
+        assert len(landed) == 15
+        assert all(isinstance(one.error, VendorDown) for one in landed)
+        assert desk.asked(KLINES) <= 8 * 3  # those that were under way side by side, each three times
+
+    def test_an_unknown_symbol_says_so(self, desk):
+        desk.series = dataclasses.replace(desk.series, symbol="NOPE/USDT:USDT")
+        (landed,) = desk.ingest(FUNDING_RATES, window("2024-03-01", "2024-03-05"))
+        assert isinstance(landed.error, NotFound)
+        assert "-1121 Invalid symbol" in str(landed.error)
 
 
 class TestOpenInterest:
