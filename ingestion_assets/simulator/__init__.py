@@ -18,6 +18,7 @@ nothing of ours, so that a mistake of ours cannot be made twice and cancel out.
     exchange       when New York trades            shares         its shares: bars, splits
     polygon        their REST vendor               polygon_files  its flat files, as S3 gives them
     coingecko      the provider of coins, and `mock`
+    press      what papers write                      newsapi, feeds   the vendors that show it
     journal    what was asked                         control   /_simulator/ over HTTP
     server     Simulator (a thread, for tests and `make run`) and serve (blocking, for the CLI)
 

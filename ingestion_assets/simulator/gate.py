@@ -17,13 +17,16 @@ from ingestion_assets.simulator.coingecko import CoinGecko
 from ingestion_assets.simulator.control import PREFIX, Control
 from ingestion_assets.simulator.covalent import Covalent
 from ingestion_assets.simulator.faults import BEFORE, ROWS, WIRE, Fault
+from ingestion_assets.simulator.feeds import Feeds
 from ingestion_assets.simulator.glassnode import Glassnode
 from ingestion_assets.simulator.journal import Entry, Journal
 from ingestion_assets.simulator.kraken import Kraken
 from ingestion_assets.simulator.limits import Limits
+from ingestion_assets.simulator.newsapi import NewsApi
 from ingestion_assets.simulator.perpetuals import Perpetuals
 from ingestion_assets.simulator.polygon import Polygon
 from ingestion_assets.simulator.polygon_files import PolygonFiles
+from ingestion_assets.simulator.press import Press
 from ingestion_assets.simulator.reddit import Reddit
 from ingestion_assets.simulator.shares import Shares
 from ingestion_assets.simulator.x import X
@@ -70,6 +73,8 @@ class Gate:
             BinanceUsdm(market, perpetuals, usdm_limits),
             BinanceVision(market, perpetuals),
             Kraken(market),
+            NewsApi(market, Press(market.world)),
+            Feeds(market, Press(market.world)),
             Polygon(market, shares),
             PolygonFiles(market, shares),
             Glassnode(market),
