@@ -68,7 +68,7 @@ def _shown(name: str, post: Post, pinned: bool = False) -> dict[str, Any]:
             "subreddit": name,
             "title": post.text,
             "selftext": "" if post.drawn % 3 else f"More about it: {post.text}",
-            "author": None if post.drawn % 97 == 0 else f"user{post.author}",
+            "author": "[deleted]" if post.drawn % 97 == 0 else f"user{post.author}",
             "created": float(seconds),
             "created_utc": float(seconds),
             "edited": float(seconds + 60) if post.drawn % 31 == 0 else False,
