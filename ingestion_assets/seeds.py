@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from ingestion_assets.registry import Series, parse_id, series_id
 from ingestion_assets.settings import Settings
 from ingestion_assets.sources.errors import GeoBlocked, SourceError, Transient
+from ingestion_assets.sources.feeds import vendors
 from ingestion_assets.tables import DERIVED, INGESTED
 from ingestion_assets.workbench import Workbench
 
@@ -68,7 +69,9 @@ def plant(
             if held.domain != "market":
                 continue
             frames = tuple(dict.fromkeys((*held.timeframes, *wanted.get(name, ()))))
-            if frames != held.timeframes:  # a job may ask for more of a series than was wanted before
+            if (
+                held.domain == "market" and frames != held.timeframes
+            ):  # a job may ask for more of a series than was wanted before
                 bench.registry.update(dataclasses.replace(held, timeframes=frames))
                 bench.expect([bench.registry.require(name).series], now)
             continue
@@ -97,5 +100,9 @@ def _described(bench: Workbench, name: str, timeframes: tuple[str, ...], now: da
 
 
 def _name(market: str, exchange: str) -> str:
-    """`BTC-USD` or `BTC/USDT` on the exchange that is meant when none is named, `kraken.ETH-USD` as it is."""
-    return series_id(*parse_id(market)) if "." in market else series_id(exchange, market)
+    """`BTC-USD` or `BTC/USDT` of whoever is meant when nobody is named; `kraken.ETH-USD`, `mock.SPX`."""
+    text = market.strip() if "." in market else f"{exchange}.{market.strip()}"
+    source, _, rest = text.partition(".")
+    givers = [kind for kind in vendors() if kind.serves == source.lower()]
+    named = next((found for kind in givers if (found := kind.named(rest))), None)
+    return named[0] if named else series_id(*parse_id(text))

@@ -28,6 +28,24 @@ def test_markets_in_every_spelling_are_one_series():
     }
 
 
+def test_each_market_may_have_its_own_provider(world):
+    assert list(wanted(ingestion_markets="coingecko.BTC-USD, mock.SPX, polygon.aapl, BTC/USDT")) == [
+        "coingecko.bitcoin-usd",
+        "mock.SPX-USD",
+        "polygon.AAPL",
+        BTC,
+    ]
+    assert list(wanted(ingestion_markets="BTC-USD,SPX", exchange_name="mock")) == [
+        "mock.BTC-USD",
+        "mock.SPX-USD",
+    ]
+    world.setenv(INGESTION_MARKETS="mock.SPX, coingecko.spx, BTC/USDT", COINGECKO_API_KEY="key")
+    added, errors = plant(world.bench)
+    assert added == ["mock.SPX-USD", BTC]
+    assert list(errors) == ["coingecko.spx-usd"]
+    assert plant(world.bench)[0] == []
+
+
 def test_jobs_add_their_timeframes():
     jobs = [JOB, JOB | {"timeframe": "5m"}, JOB | {"timeframe": "1d", "symbol": "ETH/USDT"}]
     assert wanted(market_jobs=json.dumps(jobs)) == {BTC: ("1m", "5m"), ETH: ("1m",)}
