@@ -121,6 +121,11 @@ def test_no_table_is_without_a_feed(table: Table) -> None:
     assert table.path in {feed.table.path for kind in vendors() for feed in kind.feeds}
 
 
+def test_no_feed_is_without_a_table_in_the_catalog() -> None:
+    given = {feed.table.path for kind in vendors() for feed in kind.feeds}
+    assert given - set(FED) == set(), "name them in tables/__init__.py, or nobody makes assets of them"
+
+
 def test_every_module_of_a_domain_s_sources_gives_something_or_is_used(project: Path) -> None:
     """A file that nobody finds is a source that nobody ingests."""
     folder = project / "ingestion_assets" / "sources"
