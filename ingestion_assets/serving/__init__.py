@@ -7,5 +7,6 @@ problems    errors as answers: one shape, a text that names the remedy
 reading     rows of features from Redis or the lake
 launching   runs of Dagster, started and waited for
 metrics     the Prometheus registry, and what is looked up for it
+docs.html   `/docs`, without anything from the internet
 routes/     the addresses, in groups
 """

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
 
 from ingestion_assets.dagster_api import DagsterApi
 from ingestion_assets.serving import problems
@@ -44,6 +47,7 @@ ROUTERS = (
     metrics.router,
     sentiment.router,
 )
+_PAGE = Path(__file__).with_name("docs.html")
 _STATED = {
     400: "The request cannot be read.",
     401: "A token is needed.",
@@ -55,15 +59,24 @@ _STATED = {
 }
 
 
+async def _docs(request: Request) -> HTMLResponse:
+    """Lists the routes and tries them; one file, for who has no internet cannot load the usual pages."""
+    return HTMLResponse(_PAGE.read_text())
+
+
 def create_app(settings: Settings) -> FastAPI:
     check_exposure(settings)
     bench = Workbench(settings)
     dagster = DagsterApi(settings.dagster_address, timeout=30)
 
+    measured = Metrics(bench, dagster)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         bench.catalog.create()
+        own = measured.serve(settings.sched_metrics_port, settings.ingest_host)
         yield
+        own()
         bench.catalog.close()
         if bench.online is not None:
             bench.online.close()
@@ -73,9 +86,10 @@ def create_app(settings: Settings) -> FastAPI:
         version=metadata.version("ingestion-assets"),
         description="Features by key, ingestion on request, the registry, the scheduler, metrics.",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         responses={code: {"model": Problem, "description": text} for code, text in _STATED.items()},
     )
-    measured = Metrics(bench, dagster)
     app.state.context = Context(
         settings=settings,
         bench=bench,
@@ -86,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.add_route("/docs", _docs, include_in_schema=False)
     problems.install(app)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Stopwatch, metrics=measured)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -63,6 +71,19 @@ class Metrics:
         )
         self.inference = Inference(self.registry, bench.settings.ml_max_workers)
         self.registry.register(Lookups(parts(bench, dagster, RunCounts(self.registry, dagster).look)))
+
+    def serve(self, port: int | None, host: str) -> Callable[[], None]:
+        """The same on a port of its own, if one is wanted; gives what ends it."""
+        if port is None:
+            return lambda: None
+        server, thread = start_http_server(port, addr=host, registry=self.registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join(5)
+
+        return stop
 
     def shown(self) -> list[MetricShown]:
         """Every sample as the older system showed it; a histogram by its buckets, its sum and its count."""

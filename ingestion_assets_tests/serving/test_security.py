@@ -236,3 +236,12 @@ def raw(api: Api, method: str, path: str) -> Reply:
     reply = Reply(answer.status, dict(answer.getheaders()), answer.read())
     connection.close()
     return reply
+
+
+def test_the_documentation_needs_nothing_from_elsewhere(shut: Api) -> None:
+    page = shut.get("/docs")
+    assert page.status == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert b"openapi.json" in page.body
+    assert b"http://" not in page.body and b"https://" not in page.body
+    assert b"innerHTML" not in page.body
