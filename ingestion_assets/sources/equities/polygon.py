@@ -126,7 +126,10 @@ class Polygon(Vendor):
 
     @feed(EQUITY_1M, phase="rest", page_rows=BARS, settle=SHOWN_AFTER)
     async def bars(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
-        """Answer by answer as `next_url` leads, each up to its last bar."""
+        """Answer by answer as `next_url` leads, each up to its last bar; of closed hours nobody is asked."""
+        if not sessions(window):
+            yield Page(EQUITY_1M.empty(), window, 0)
+            return
         path: str | None = _range(series.symbol, "minute", window)
         params: Mapping[str, Any] | None = {"adjusted": "false", "sort": "asc", "limit": BARS}
         cursor, stalls = window.start, 0

@@ -166,6 +166,16 @@ def test_a_session_without_bars_is_believed_when_the_vendor_has_no_bar_of_the_da
     assert len(asked) == 2
 
 
+def test_of_closed_hours_nobody_is_asked():
+    for closed in (
+        window("2024-07-04T01:00", "2024-07-05T08:00"),  # from one night over a holiday into the next
+        window("2024-07-06T00:00", "2024-07-08T08:00"),
+        window("2024-11-29T22:00", "2024-11-30T00:00"),  # a half day's evening
+    ):
+        pages, asked = fetched({}, closed)
+        assert (covered(pages), asked) == ([closed], [])
+
+
 def test_minutes_and_hours_without_trades_are_no_gap():
     pages, asked = fetched({path("minute", WEEK): aggregates(traded(WEEK, every=100))})
     assert subtract([WEEK], covered(pages)) == []
