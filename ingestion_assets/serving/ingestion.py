@@ -24,6 +24,7 @@ CAUSE = "ingest/cause"
 ASSET_JOB = "__ASSET_JOB"  # Dagster's own, over all assets
 LOOK_BACK_MINUTES = 120
 MINUTES = timedelta(minutes=1)
+_DAY_OR_MONTH = {"month": month_of, "day": lambda moment: f"{moment:%Y-%m-%d}"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def registered(bench: Workbench, dagster: DagsterApi, series: str, now: datetime
 def launch(dagster: DagsterApi, stretch: Stretch, window: Window, lookback_minutes: int, cause: str) -> str:
     """A run over the months of the window; its id."""
     keys = tuple(
-        f"{month_of(moment)}|{name}"
+        f"{_DAY_OR_MONTH[stretch.table.cut](moment)}|{name}"
         for moment, name in ((window.start, stretch.first), (window.end, stretch.last))
     )
     op = stretch.table.path.replace("/", "__")
@@ -98,6 +99,8 @@ def made_of(table: Table, there: Collection[str]) -> list[str]:
     """The table's asset and those that are made of it for the same partitions, as far as Dagster has them."""
     timeframe = table.name.removeprefix("ohlcv_")
     wanted = [table.path]
+    if table.domain != "market":
+        return wanted
     if timeframe in FEATURES:
         wanted += [FEATURES[timeframe].path, f"online/{FEATURES[timeframe].name}"]
     if timeframe == "1m":
@@ -118,10 +121,9 @@ def stretches(dagster: DagsterApi, table: Table, names: Collection[str]) -> list
 
 
 def following(bench: Workbench, table: Table) -> list[str]:
-    """The series that are brought up to date with this table: enabled, with its timeframe and history."""
-    timeframe = table.name.removeprefix("ohlcv_")
+    """The series that are kept up to date in this table: enabled, wanted in it, with the key it takes."""
     enabled = bench.registry.series(table.domain, enabled_only=True)
-    return [series.id for series in enabled if timeframe in series.timeframes and series.rest]
+    return [series.id for series in enabled if series.follows(table) and bench.askable(table, series)]
 
 
 def minutes_back(window: Window, now: datetime) -> int:

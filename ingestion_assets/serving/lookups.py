@@ -29,7 +29,7 @@ from ingestion_assets.sources.governor import spent
 from ingestion_assets.stores.catalog import CatalogError
 from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.stores.online import OnlineError
-from ingestion_assets.tables import ALL, INGESTED
+from ingestion_assets.tables import ALL, FETCHED
 from ingestion_assets.workbench import Workbench
 
 Look = Callable[[], list[Metric]]
@@ -146,7 +146,7 @@ def _freshness(bench: Workbench) -> list[Metric]:
     )
     entries = {entry.series.id: entry for entry in bench.registry.entries(enabled_only=True)}
     known = {name: entry.created_at for name, entry in entries.items()}
-    for table in INGESTED.values():
+    for table in FETCHED.values():
         followed = [entries[name].series for name in following(bench, table) if name in entries]
         states = lateness(table, followed, bench.lake, now, settle, known)
         states.sort(key=lambda state: state.late_by, reverse=True)

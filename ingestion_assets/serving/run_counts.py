@@ -15,7 +15,7 @@ from ingestion_assets.dagster_api import DagsterApi
 from ingestion_assets.dagster_api.history import Ended, ended_since
 from ingestion_assets.dagster_api.runs import RANGE_START, Run, read_run
 from ingestion_assets.serving.ingestion import CAUSE
-from ingestion_assets.tables import INGESTED
+from ingestion_assets.tables import FETCHED
 
 _AT_ONCE = 500  # runs that are counted at one look; more than ended since the last one
 _OVERLAP = 60.0  # seconds that are looked at again: two clocks, and rows that are committed a little late
@@ -75,7 +75,7 @@ class RunCounts:
         self._runs.labels(ended.job, ended.status.lower()).inc()
         if ended.started is not None and ended.ended is not None:
             self._run_seconds.labels(ended.job).observe(max(0.0, ended.ended - ended.started))
-        fetched = {table.path for table in INGESTED.values()}
+        fetched = set(FETCHED)
         for one in run.materialized:
             labels = (one.asset, one.asset.partition("/")[0])
             self._partitions.labels(*labels).inc()
@@ -95,7 +95,7 @@ class RunCounts:
     def _providers(self, ended: Ended, run: Run, fetched: Collection[str]) -> set[str]:
         """The venues that a run fetched from, or was to."""
         keys = {one.partition or "" for one in run.materialized if one.asset in fetched}
-        if not keys and (ended.job == "ingest_market" or "ingest/asked_by" in ended.tags):
+        if not keys and (ended.job.startswith("ingest_") or "ingest/asked_by" in ended.tags):
             keys = {ended.tags.get(RANGE_START, "")}
         names = {key.partition("|")[2].partition(".")[0] for key in keys}
         return {name for name in names if name}

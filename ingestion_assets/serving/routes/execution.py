@@ -16,7 +16,7 @@ from ingestion_assets.serving.context import Context, Given
 from ingestion_assets.serving.models import Counts, Ingestion, IngestWanted, Started
 from ingestion_assets.serving.parameters import market_series
 from ingestion_assets.serving.problems import Problem, Responses, StillRunning
-from ingestion_assets.tables import DERIVED, INGESTED, STATISTICS, Table
+from ingestion_assets.tables import DERIVED, FETCHED, INGESTED, STATISTICS, Table
 
 router = APIRouter(tags=["ingest"])
 Trigger = Literal["manual", "cron", "registry"]
@@ -42,14 +42,14 @@ async def cron_post(given: Given) -> Ingestion:
 
 @router.post("/api/v1/registry/execute", response_model=Ingestion, responses=RUNS)
 async def execute(given: Given) -> Ingestion:
-    """Every enabled series, all its timeframes."""
+    """Every enabled series of every domain, in all the tables that are kept of it."""
     return await _executed(given, "registry", None)
 
 
 async def _executed(given: Context, trigger: Trigger, symbols: list[str] | None) -> Ingestion:
     began, deadline = datetime.now(UTC), given.launcher.deadline()
     cause = f"api_{trigger}" if symbols is None else "api_manual_some"
-    tables = list(INGESTED.values()) if trigger == "registry" else [INGESTED["1m"]]
+    tables = list(FETCHED.values()) if trigger == "registry" else [INGESTED["1m"]]
     launched = await asyncio.to_thread(_launch, given, tables, symbols, cause, began)
     runs = await given.launcher.all_ended(launched, "ingestion", deadline)
     return Ingestion(status="success", result=_counts(runs, began, trigger))
@@ -66,6 +66,8 @@ def _launch(
     launched = []
     for table in tables:
         names = ingestion.following(given.bench, table)
+        if not names and symbols is None:
+            continue
         if symbols is not None:
             names = [_registered(given, text, names) for text in symbols]
         given.dagster.add_partitions(table.domain, _new(given, table, names))
@@ -95,7 +97,7 @@ def _registered(given: Context, text: str, names: list[str]) -> str:
 
 
 def _counts(runs: list[Run], began: datetime, trigger: Trigger) -> Counts:
-    fetched = {table.path for table in INGESTED.values()}
+    fetched = set(FETCHED)
     derived = {table.path for table in DERIVED.values()}
     landed = ("new_rows", "changed_rows")
     return Counts(
