@@ -56,6 +56,12 @@ class Demonstration:
             demonstration_feeds.shares(bench, self._say, self._expect)
         with self._step("What providers show of a coin and of an index, and their histories"):
             demonstration_feeds.providers(bench, self._say, self._expect)
+        with self._step("News: a search and a feed, and how they sound"):
+            demonstration_feeds.news(bench, self._say, self._expect)
+        with self._step("Chains: a metric, what an address sent and received, what it holds"):
+            demonstration_feeds.chains(bench, self._say, self._expect)
+        with self._step("Posts on X, up to a ceiling in dollars, and on Reddit"):
+            demonstration_feeds.posts(bench, self._say, self._expect)
         with self._step("Ask DuckDB"):
             self._query(bench)
 

@@ -22,7 +22,10 @@ def test_the_demo_shows_the_whole_way_and_leaves_nothing(checkout: Checkout, tmp
     steps = [int(number) for number in re.findall(r"^(\d+)\. ", done.out, re.MULTILINE)]
     assert steps == [*range(1, len(steps) + 1)]
     assert len(steps) >= 10
-    for table in ("equities/bars_1m", "equities/splits", "snapshots/markets", "snapshots/ohlc_4h"):
+    fed = "equities/bars_1m", "equities/splits", "snapshots/markets", "snapshots/ohlc_4h", "news/items"
+    for table in fed:
+        assert f"rows of {table}" in done.out
+    for table in ("onchain/metrics_1d", "onchain/transactions", "social/posts", "social/post_counts_1h"):
         assert f"rows of {table}" in done.out
     for words in ("healed", "missing now: 0", "was missing", "binance.SOL-USDT", "The demo is over"):
         assert words in done.out
