@@ -11,7 +11,7 @@ import dataclasses
 import gc
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from ingestion_assets.settings import Settings, load_settings
 from ingestion_assets.sources.errors import AuthError, SourceError
 from ingestion_assets.sources.feeds import Vendor, feeds_of, vendors
 from ingestion_assets.sources.market import CandleSource, Market, SourceOptions, open_source
-from ingestion_assets.stores.budgets import Budgets
+from ingestion_assets.stores.budgets import Account, Budgets, period_of
 from ingestion_assets.stores.cache import MarketCache
 from ingestion_assets.stores.catalog import Catalog, CatalogError
 from ingestion_assets.stores.gap_ledger import GapLedger
@@ -126,6 +126,18 @@ class Workbench:
         key, secret = self._key(kind, kind.needs), self._key(kind, kind.secret)
         options = self._options(kind.name, api_key=key, api_secret=secret)
         return kind(dataclasses.replace(options, purse=self._purse(kind)))
+
+    def accounts(self) -> list[Account]:
+        """What was spent in the present period with each vendor that charges and can be asked."""
+        found = []
+        for kind in self.vendors:
+            if kind.allowance is None or not self.keyed(kind):
+                continue
+            period = period_of(datetime.now(UTC), kind.allowance.per)
+            limit = self.settings.budget(kind.name, kind.allowance.limit)
+            spent = self.budgets.spent(kind.name, period)
+            found.append(Account(kind.name, period, spent, limit, kind.allowance.unit))
+        return found
 
     def _purse(self, kind: type[Vendor]) -> CatalogPurse | None:
         """The account of a vendor that charges, which all processes share."""

@@ -97,6 +97,15 @@ def vendors(bench: Workbench) -> Iterator[Finding]:
             yield Finding(kind.name, OK, f"not used; it would need {' and '.join(lacking)}{instead}")
 
 
+def budgets(bench: Workbench) -> Iterator[Finding]:
+    """What was spent with vendors that charge."""
+    for account in bench.accounts():
+        status = WARN if account.exhausted else OK
+        variable = "X_SPEND_PER_DAY_USD" if account.vendor == "x" else "VENDOR_BUDGETS"
+        remedy = f"Nothing more is asked in {account.period}; {variable} says how much may be spent."
+        yield Finding(f"{account.vendor} budget", status, account.text, remedy if account.exhausted else "")
+
+
 def dotenv(bench: Workbench) -> Iterator[Finding]:
     from dotenv import dotenv_values
 
@@ -299,6 +308,7 @@ _EXAMINATIONS: dict[str, Callable[[Workbench], Iterator[Finding]]] = {
     "redis": redis,
     "exchanges": exchanges,
     "vendors": vendors,
+    "budgets": budgets,
     "dagster": dagster,
     "partitions": partitions,
     "series": series,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,9 +36,13 @@ def plan(
     works = work(bench, series or (), timeframe or (), start, end, everything=everything)
     planned = plan_work(bench, works, Options(full_refresh=full_refresh), whole_months=not here)
     if as_json:
-        output.show_json({"series": [one.as_dict() for one in planned], "total": totals(planned)})
+        budgets = [dataclasses.asdict(account) for account in bench.accounts()]
+        series_told = [one.as_dict() for one in planned]
+        output.show_json({"series": series_told, "total": totals(planned), "budgets": budgets})
     else:
         show_plan(planned)
+        for account in bench.accounts():
+            output.say(f"{account.vendor}: {account.text}")
 
 
 def show_plan(planned: Sequence[Planned]) -> None:

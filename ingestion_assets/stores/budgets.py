@@ -28,6 +28,28 @@ class Budget:
         return None if self.most is None else max(0, self.most - self.spent)
 
 
+@dataclass(frozen=True)
+class Account:
+    """What a vendor's present period looks like, for people."""
+
+    vendor: str
+    period: str
+    spent: int
+    limit: int | None
+    unit: str
+
+    @property
+    def exhausted(self) -> bool:
+        return self.limit is not None and self.spent >= self.limit
+
+    @property
+    def text(self) -> str:
+        of = (
+            f"{self.spent} {self.unit}" if self.limit is None else f"{self.spent} of {self.limit} {self.unit}"
+        )
+        return f"{of} spent in {self.period} (UTC)"
+
+
 def period_of(moment: datetime, per: str) -> str:
     """The UTC day or month that a moment lies in."""
     text = moment.astimezone(UTC).strftime("%Y-%m-%d")

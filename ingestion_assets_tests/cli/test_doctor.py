@@ -97,6 +97,15 @@ def test_series_that_failed_or_are_stuck_are_named(btc: Ingest) -> None:
     assert "run:1234" in finding["text"]
 
 
+def test_a_ceiling_that_is_reached_is_told(btc: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWITTER_BEARER_TOKEN", "hunter2")
+    assert findings(btc)["x budget"]["status"] == "ok"
+    monkeypatch.setenv("X_SPEND_PER_DAY_USD", "0")
+    finding = findings(btc)["x budget"]
+    assert finding["status"] == "warn"
+    assert "X_SPEND_PER_DAY_USD" in finding["remedy"]
+
+
 def test_one_half_of_a_key_is_told(btc: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXCHANGE_API_KEY", "k")
     assert "EXCHANGE_API_SECRET" in findings(btc)["keys"]["text"]

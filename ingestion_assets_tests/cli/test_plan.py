@@ -68,6 +68,19 @@ def test_what_the_venue_no_longer_serves_is_told(ingest: Ingest) -> None:
     assert "not to be had: kraken serves nothing before" in done.err
 
 
+def test_what_may_be_spent_with_vendors_that_charge_is_told(
+    btc: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROFILE", "live")
+    monkeypatch.setenv("X_SPEND_PER_DAY_USD", "1")
+    month = ("plan", "--from", "2024-01-01", "--to", "2024-02-01")
+    assert btc(*month, "--json").ok().json["budgets"] == []  # without a key nobody is asked
+    monkeypatch.setenv("TWITTER_BEARER_TOKEN", "hunter2")
+    (budget,) = btc(*month, "--json").ok().json["budgets"]
+    assert (budget["vendor"], budget["spent"], budget["limit"]) == ("x", 0, 200)
+    assert "0 of 200 post reads spent in" in btc(*month).ok().err
+
+
 def test_the_end_may_lie_in_the_future_but_no_open_bar_is_planned(btc: Ingest) -> None:
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     one = btc("plan", "--here", "--from", today, "--to", "2099-01-01", "--json")

@@ -199,6 +199,8 @@ def test_the_ceiling_in_dollars_holds(make_desk):
     assert "of 50 post reads are spent" in str(landed.error)
     (budget,) = desk.bench.workbench.budgets.listed()
     assert budget.spent <= budget.most == 50
+    account = next(one for one in desk.bench.workbench.accounts() if one.vendor == "x")
+    assert account.text.startswith(f"{budget.spent} of 50 post reads spent in ")
     assert 40 <= len(desk.rows(POSTS, "x.bitcoin", WEEK)) <= 50  # what was paid for is kept
 
 
