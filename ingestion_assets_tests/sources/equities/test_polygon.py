@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from ingestion_assets.sources.equities.polygon_rows import (
 from ingestion_assets.sources.equities.sessions import sessions
 from ingestion_assets.sources.errors import AuthError, MalformedAnswer, NotFound, RateLimited, SourceError
 from ingestion_assets.sources.feeds import Absent
+from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.tables.equities import EQUITY_1M, EQUITY_SNAPSHOTS, SPLITS
 from ingestion_assets_tests.sources.derivatives.asking import ask, at, covered, rows_of, window
 from ingestion_assets_tests.sources.replay import Replay, Reply, Turns
@@ -117,10 +119,6 @@ def test_a_chain_that_breaks_is_gone_on_with_where_it_broke():
 
 
 def _collect(url: str, kept: list[Any]) -> None:
-    import asyncio
-
-    from ingestion_assets.sources.market import SourceOptions
-
     async def main() -> None:
         async with Polygon(SourceOptions(base_url=url, api_key=KEY, attempts=1)) as polygon:
             async for page in polygon.bars(AAPL, WEEK):
@@ -238,10 +236,6 @@ def test_a_wrong_key_fails_at_once_and_is_not_shown():
 
 
 def _fetch(url: str, attempts: int) -> None:
-    import asyncio
-
-    from ingestion_assets.sources.market import SourceOptions
-
     async def main() -> None:
         async with Polygon(SourceOptions(base_url=url, api_key=KEY, attempts=attempts)) as polygon:
             _ = [page async for page in polygon.bars(AAPL, WEEK)]
@@ -344,11 +338,27 @@ def test_recorded_aggregates_of_days(recordings: Path):
     assert (row["close"], row["transactions"], row["vwap"]) == (293.8, None, 291.6754)
 
 
+def test_a_recorded_description_tells_since_when_and_an_unknown_ticker_what_is_alike(recordings: Path):
+    folder = recordings / "polygon" / "client_mocks"
+
+    async def main(url: str, ticker: str) -> Any:
+        async with Polygon(SourceOptions(base_url=url, api_key=KEY, attempts=1)) as polygon:
+            return await polygon.look_up(ticker)
+
+    answers = {
+        "/v3/reference/tickers/AAPL": Reply(body=(folder / "v3_reference_tickers_AAPL.json").read_bytes()),
+        "/v3/reference/tickers/AA": Reply(404, {"status": "NOT_FOUND", "message": "Ticker not found."}),
+        "/v3/reference/tickers": Reply(body=(folder / "v3_reference_tickers.json").read_bytes()),
+    }
+    with Replay(answers) as replay:
+        market = asyncio.run(main(replay.url, "AAPL"))
+        with pytest.raises(NotFound, match="nearest names: A, AA"):
+            asyncio.run(main(replay.url, "AA"))
+    assert (market.symbol, market.trading, market.delisted_at) == ("AAPL", True, None)
+    assert market.listed_at == at("1980-12-12T05:00")
+
+
 def test_the_vendors_clock(recordings: Path):
-    import asyncio
-
-    from ingestion_assets.sources.market import SourceOptions
-
     async def main(url: str) -> Any:
         async with Polygon(SourceOptions(base_url=url, api_key=KEY)) as polygon:
             return await polygon.now()
