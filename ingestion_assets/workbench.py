@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import dataclasses
 import gc
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -43,9 +44,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pydantic import SecretStr
 
-# A process that ends leaves its memory to the system. Without this Python first looks through every
-# object for rings to break: a tenth of a second with what is imported here, more with Dagster.
-atexit.register(gc.freeze)
+
+@atexit.register
+def _end_at_once() -> None:
+    """A process that ends leaves its memory to the system.
+
+    Without this Python first looks through every object for rings to break: a tenth of a second with what
+    is imported here, more with Dagster. DuckDB's binding wants to see its objects go, or complains.
+    """
+    if "duckdb" not in sys.modules:
+        gc.freeze()
 
 
 class Workbench:
