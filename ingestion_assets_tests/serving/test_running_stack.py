@@ -165,6 +165,7 @@ def test_the_scheduler_is_started_and_stopped(api: Api) -> None:
     def state() -> dict[str, bool]:
         return {job["name"]: job["running"] for job in api.get("/api/v1/scheduler/status").json["jobs"]}
 
+    assert api("POST", "/api/v1/scheduler/stop", token=TOKEN).json["running"] is False
     assert api("POST", f"/api/v1/scheduler/start?name={one}", token=TOKEN).json["running"] is True
     assert [name for name, on in state().items() if on] == [one]
     assert api("POST", "/api/v1/scheduler/stop", token=TOKEN).json["running"] is False
