@@ -364,6 +364,12 @@ class Workbench:
             metadata={"tables": [table.name for table in kind.usual]} if kind and kind.usual else {},
         )
 
+    def canonical(self, text: str) -> str | None:
+        """The id of a series of another domain than candles, if that is what the text names."""
+        source, _, rest = text.strip().partition(".")
+        giver = self._giver(source.lower(), rest) if rest else None
+        return giver[1] if giver else None
+
     def _giver(self, source: str, rest: str) -> tuple[type[Vendor], str, str] | None:
         """The vendor of another domain than candles whose series this is, with its id and symbol."""
         for kind in sorted(self.vendors, key=lambda one: not one.lists()):

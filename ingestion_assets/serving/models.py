@@ -131,7 +131,7 @@ class StorageCheck(BaseModel):
 
 
 class SymbolGiven(Body):
-    symbol: str = Field(min_length=1, max_length=128, examples=["BTC/USDT"])
+    symbol: str = Field(min_length=1, max_length=128, examples=["BTC/USDT", "AAPL"])
     exchange: str | None = Field(None, pattern=r"^[A-Za-z0-9_]{1,40}$")
     strategy: str = Field("flatpack_api", max_length=50)
     enabled: bool = True

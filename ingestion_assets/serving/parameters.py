@@ -18,6 +18,8 @@ from ingestion_assets.serving.problems import Unprocessable
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _PAIR = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+")
+_TICKER = re.compile(r"[A-Z]{1,5}")
+SHARES = "polygon"  # who is asked for them
 _LONGEST_NAME = 128
 _EARLIEST = datetime(2009, 1, 1, tzinfo=UTC)  # nothing that we serve is older than Bitcoin
 _AHEAD = timedelta(days=2)
@@ -48,6 +50,11 @@ def market_series(symbol: str, exchange: str | None, default: str) -> str:
     if not _PAIR.fullmatch(series.partition(".")[2]):
         raise Unprocessable(f"symbol {symbol[:60]!r} has no base or no quote: write it like BTC/USDT")
     return series
+
+
+def ticker_series(symbol: str, exchange: str | None) -> str | None:
+    """`AAPL`, without a quote and without an exchange, is a share."""
+    return f"{SHARES}.{symbol}" if exchange is None and _TICKER.fullmatch(symbol) else None
 
 
 def timeframe_of(text: str) -> str:

@@ -250,7 +250,8 @@ BODIES: list[tuple[str, Any]] = [
     ("/api/v1/symbols", {"symbol": "BTC/USDT", "strategy": "everything"}),
     ("/api/v1/symbols", {"symbol": "BTC/USDT", "timeframes": ["15m"]}),
     ("/api/v1/symbols", {"symbol": "BTC/USDT", "timeframes": []}),
-    ("/api/v1/symbols", {"symbol": "AAPL"}),
+    ("/api/v1/symbols", {"symbol": "AAPL", "exchange": "binance"}),
+    ("/api/v1/symbols", {"symbol": "AAPL", "strategy": "flatpack;drop table"}),
     ("/api/v1/symbols", {"symbol": "BTC/USDT", "description": "x" * 5_000}),
 ]
 

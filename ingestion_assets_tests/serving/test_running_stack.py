@@ -159,6 +159,17 @@ def test_symbols_are_added_switched_and_removed(api: Api) -> None:
     assert api("DELETE", "/api/v1/symbols/SOL-USDT", token=TOKEN).status == 404
 
 
+def test_a_ticker_is_a_share(api: Api) -> None:
+    body = {"symbol": "AAPL", "strategy": "flatpack_snapshot_stream", "description": "Apple Inc."}
+    added = api("POST", "/api/v1/symbols", body=body, token=TOKEN)
+    assert (added.status, added.json["series"], added.json["domain"]) == (201, "polygon.AAPL", "equities")
+    assert {name: added.json[name] for name in body} == body
+    off = api("PUT", "/api/v1/symbols/AAPL/status", body={"status": "disabled"}, token=TOKEN)
+    assert off.json["enabled"] is False
+    gone = api("DELETE", "/api/v1/symbols/AAPL", token=TOKEN)
+    assert gone.json == {"status": "deleted", "series": "polygon.AAPL"}
+
+
 def test_the_scheduler_is_started_and_stopped(api: Api) -> None:
     one = "report_coverage_daily"
 

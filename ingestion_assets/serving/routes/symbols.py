@@ -13,13 +13,13 @@ from ingestion_assets.registry import Strategy
 from ingestion_assets.serving.context import Context, Given
 from ingestion_assets.serving.ingestion import described, table_for
 from ingestion_assets.serving.models import Removed, StatusGiven, SymbolGiven, SymbolShown
-from ingestion_assets.serving.parameters import Exchange, market_series, timeframe_of
+from ingestion_assets.serving.parameters import Exchange, market_series, ticker_series, timeframe_of
 from ingestion_assets.serving.problems import Problem, Responses, Unprocessable
 from ingestion_assets.stores.registry_table import Entry, RegistryError
 
 router = APIRouter(prefix="/api/v1/symbols", tags=["registry"])
 # A symbol with a slash in it is one path all the same.
-InPath = Annotated[str, Path(max_length=128, description="`binance.BTC-USDT`, `BTC-USDT` or `BTC/USDT`")]
+InPath = Annotated[str, Path(max_length=128, description="`binance.BTC-USDT`, `BTC/USDT`, `AAPL`")]
 UNKNOWN: Responses = {404: {"model": Problem, "description": "No such series."}}
 
 
@@ -36,7 +36,7 @@ def listed(
 
 @router.post("", response_model=SymbolShown, status_code=201, responses={409: {"model": Problem}, **UNKNOWN})
 def add(given: Given, wanted: SymbolGiven) -> SymbolShown:
-    name = market_series(wanted.symbol, wanted.exchange, given.settings.exchange_name)
+    name = _id(given, wanted.symbol, wanted.exchange)
     try:
         strategy = Strategy.parse(wanted.strategy)
     except ValueError as error:
@@ -89,10 +89,19 @@ def remove(given: Given, symbol: InPath, exchange: Exchange = None) -> Removed:
     return Removed(status="deleted", series=entry.series.id)
 
 
+def _id(given: Context, symbol: str, exchange: str | None) -> str:
+    """Of a share, of any other domain's series, or of a market."""
+    try:
+        known = given.bench.canonical(ticker_series(symbol, exchange) or symbol) if exchange is None else None
+    except ValueError as error:
+        raise Unprocessable(f"symbol {symbol[:60]!r}: {error}") from None
+    return known or market_series(symbol, exchange, given.settings.exchange_name)
+
+
 def _known(given: Context, symbol: str, exchange: str | None) -> Entry:
     entry = given.bench.registry.get(symbol)
     if entry is None:
-        name = market_series(symbol, exchange, given.settings.exchange_name)
+        name = _id(given, symbol, exchange)
         entry = given.bench.registry.get(name)
     if entry is None:
         raise HTTPException(
