@@ -20,7 +20,7 @@ from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.lake import CorruptFile
-from ingestion_assets.tables import DERIVED, FEATURES, FETCHED, SENTIMENT, STATISTICS, Table
+from ingestion_assets.tables import DERIVED, DOMAIN_FEATURES, FEATURES, FETCHED, SENTIMENT, STATISTICS, Table
 from ingestion_assets.tables.market import candles
 from ingestion_assets.workbench import Workbench
 
@@ -297,7 +297,7 @@ GAP_CHECKS = [_gap_check(table) for table in FETCHED.values()]
 FRESH_CHECKS = [_fresh_check(table) for table in FETCHED.values()]
 PROMISE_CHECKS = [
     _promise_check(table)
-    for group in (FETCHED, DERIVED, FEATURES, STATISTICS, SENTIMENT)
+    for group in (FETCHED, DERIVED, FEATURES, STATISTICS, SENTIMENT, DOMAIN_FEATURES)
     for table in group.values()
 ]
 RECONCILE_CHECKS = [_reconcile_check(DERIVED[name]) for name in ("1h", "1d")]

@@ -9,7 +9,21 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from ingestion_assets.alerts import alert_sensor  # noqa: E402
-from ingestion_assets.assets import aggregates, features, ingested, online, reports, sentiment, statistics  # noqa: E402
+from ingestion_assets.assets import (  # noqa: E402
+    aggregates,
+    domain_features,
+    domain_online,
+    features,
+    ingested,
+    online,
+    reports,
+    sentiment,
+    statistics,
+)
+from ingestion_assets.automation.domain_features import (  # noqa: E402
+    DOMAIN_FEATURE_JOBS,
+    domain_feature_sensors,
+)
 from ingestion_assets.automation.housekeeping import housekeeping, housekeeping_schedule  # noqa: E402
 from ingestion_assets.automation.jobs import JOBS  # noqa: E402
 from ingestion_assets.automation.online import (  # noqa: E402
@@ -71,12 +85,26 @@ defs = dg.Definitions(
         *statistics.ASSETS,
         *online.ASSETS,
         *sentiment.ASSETS,
+        *domain_features.ASSETS,
+        *domain_online.ASSETS,
         reports.market_coverage,
     ],
     asset_checks=[*CHECKS, *AGREEMENT_CHECKS, *LEAK_CHECKS, *ONLINE_CHECKS],
-    jobs=[*JOBS, *ONLINE_JOBS, *SENTIMENT_JOBS.values(), housekeeping],
+    jobs=[
+        *JOBS,
+        *ONLINE_JOBS,
+        *SENTIMENT_JOBS.values(),
+        *DOMAIN_FEATURE_JOBS.values(),
+        housekeeping,
+    ],
     schedules=[*schedules(settings), *online_schedules(settings), housekeeping_schedule(settings)],
-    sensors=[*sensors(settings), *online_sensors(settings), *sentiment_sensors(settings), alert_sensor],
+    sensors=[
+        *sensors(settings),
+        *online_sensors(settings),
+        *sentiment_sensors(settings),
+        *domain_feature_sensors(settings),
+        alert_sensor,
+    ],
     resources={"workbench": WorkbenchResource(), "lake": LakeIOManager(), "online": OnlineIOManager()},
     executor=dg.in_process_executor,
 ).map_asset_specs(func=with_policy)

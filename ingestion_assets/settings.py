@@ -51,6 +51,8 @@ SIMULATED = (
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_TTL = 20 * 365 * 86_400
+# Days come once a day, and papers a day late: a window of an hour would mostly be empty.
+_USUAL_TTL = {"onchain": 30 * 86_400, "news": 3 * 86_400, "social": 86_400}
 
 
 class SettingsError(ValueError):
@@ -428,7 +430,8 @@ class Settings(BaseSettings):
 
     def feature_ttl(self, domain: str) -> int:
         """Seconds that a domain's rows stay in the online store after the end of their bar."""
-        return self.feature_ttl_overrides.get(domain, self.feature_ttl_sec)
+        usual = max(self.feature_ttl_sec, _USUAL_TTL.get(domain, 0))
+        return self.feature_ttl_overrides.get(domain, usual)
 
     @cached_property
     def dagster_address(self) -> str:

@@ -54,7 +54,7 @@ def _follow(table: Table, settings: Settings, *, running: bool) -> dg.SensorDefi
             return dg.SkipReason("nothing new")
         if at_work(context.instance, cause):
             return dg.SkipReason("the last run of this sensor is still at work")
-        keys = list(dict.fromkeys(key for record in records if (key := _changed(record)) is not None))
+        keys = list(dict.fromkeys(key for record in records if (key := changed_key(record)) is not None))
         order = context.instance.get_dynamic_partitions(table.domain)
         requests = run_requests(job.name, keys, order, tags={CAUSE: cause})
         return dg.SensorResult(run_requests=requests, cursor=str(records[-1].storage_id))
@@ -62,7 +62,7 @@ def _follow(table: Table, settings: Settings, *, running: bool) -> dg.SensorDefi
     return follow
 
 
-def _changed(record: dg.EventLogRecord) -> str | None:
+def changed_key(record: dg.EventLogRecord) -> str | None:
     """The partition, unless its materialisation says that nothing changed."""
     event = record.asset_materialization
     if event is None or record.partition_key is None:

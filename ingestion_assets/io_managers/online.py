@@ -9,7 +9,7 @@ window again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,18 +75,18 @@ class OnlineIOManager(dg.ConfigurableIOManager):
                 failed[series] = f"{type(error).__name__}: {error}"
                 context.log.error(f"{piece.key}: {failed[series]}")
         if failed:
-            for one in good:
+            for key, pieces in _by_key(good).items():
                 context.log_event(
                     dg.AssetMaterialization(
-                        context.asset_key, partition=one.upload.key, metadata=metadata_of(obj.store, one)
+                        context.asset_key, partition=key, metadata=metadata_of(obj.store, pieces)
                     )
                 )
             tags = {PARTIAL_FAILURE: str(len(failed))}
             context.step_context.instance.add_run_tags(context.step_context.run_id, tags)
             raise failure({"failed": failed, "partitions": len(good) + bad, "failed_partitions": bad})
-        for one in good:
+        for key, pieces in _by_key(good).items():
             context.step_context.add_asset_metadata(
-                metadata_of(obj.store, one), asset_key=context.asset_key, partition_key=one.upload.key
+                metadata_of(obj.store, pieces), asset_key=context.asset_key, partition_key=key
             )
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -102,7 +102,7 @@ def upload(store: OnlineStore, piece: Upload) -> Uploaded:
     for _ in range(TRIES):
         version = piece.version()
         rows = piece.load()
-        times = piece.table.keys(rows) // 1_000_000
+        times = piece.table.times(rows) // 1_000_000
         grain = int(piece.table.grain.total_seconds())
         written = store.put(place.domain, place.name, place.qualifier, times, rows, grain)
         if piece.version() == version:
@@ -113,9 +113,18 @@ def upload(store: OnlineStore, piece: Upload) -> Uploaded:
     return Uploaded(piece, written, first, last, time.monotonic() - started)
 
 
-def metadata_of(store: OnlineStore, one: Uploaded) -> dict[str, Any]:
+def _by_key(good: Iterable[Uploaded]) -> dict[str, list[Uploaded]]:
+    """What was written for each partition: its own rows first, then those of what it is a part of."""
+    found: dict[str, list[Uploaded]] = {}
+    for one in good:
+        found.setdefault(one.upload.key, []).append(one)
+    return found
+
+
+def metadata_of(store: OnlineStore, pieces: Sequence[Uploaded]) -> dict[str, Any]:
     """A partition's figures; the query can be pasted into a shell."""
-    place, written = one.upload.place, one.written
+    one = pieces[0]
+    place, written = one.upload.place, sum((piece.written for piece in pieces[1:]), one.written)
     newest = place.index if one.last is None else place.key(one.last)
     verb = "ZRANGE" if one.last is None else "GET"
     query = f"redis-cli -u redis://{store.server} {verb} '{newest}'" + (" -10 -1" if one.last is None else "")
@@ -127,8 +136,8 @@ def metadata_of(store: OnlineStore, one: Uploaded) -> dict[str, Any]:
         "ttl_seconds": store.ttl(place.domain),
         "first": iso(moment_of(one.first * 1_000_000)) if one.first is not None else None,
         "last": iso(moment_of(one.last * 1_000_000)) if one.last is not None else None,
-        "keys": f"{place.prefix}*",
-        "seconds": round(one.seconds, 3),
+        "keys": " ".join(f"{piece.upload.place.prefix}*" for piece in pieces),
+        "seconds": round(sum(piece.seconds for piece in pieces), 3),
     }
     return {name: value for name, value in figures.items() if value is not None} | {
         "dagster/partition_row_count": dg.MetadataValue.int(written.rows + written.newer),

@@ -15,37 +15,18 @@ from typing import Literal
 
 import pyarrow as pa
 
-from ingestion_assets.intervals import TIMEFRAMES, Window, month_of, month_window
+from ingestion_assets.intervals import Window, month_of, month_window
+from ingestion_assets.serving.lake_rows import Subject, first_rows, rows_of
 from ingestion_assets.serving.problems import Unprocessable
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.stores.online import OnlineError
 from ingestion_assets.stores.online.values import Rows
-from ingestion_assets.tables import ALL, Table
+from ingestion_assets.tables import Table
 from ingestion_assets.tables.arrays import numbers
 from ingestion_assets.workbench import Workbench
 
 Source = Literal["redis", "lake"]
 MOST_MONTHS = 12  # of the lake that one request may read
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One series' features: what they are called in Redis, and their table in the lake, if there is one."""
-
-    domain: str
-    name: str
-    qualifier: str
-    series: str
-
-    @property
-    def table(self) -> Table | None:
-        return ALL.get(f"features/{self.domain}_{self.qualifier}")
-
-    @property
-    def step(self) -> int:
-        """Seconds between two rows; 0 where they come as they come."""
-        grain = TIMEFRAMES.get(self.qualifier)
-        return int(grain.total_seconds()) if grain else 0
 
 
 @dataclass(frozen=True)
@@ -111,8 +92,10 @@ class Features:
 
     def _expected(self, subject: Subject, start: int, end: int, limit: int) -> int:
         """How many rows there should be; where Redis gives fewer, the lake is asked whether it knows more."""
-        if subject.table is None or not subject.step:
+        if subject.table is None:
             return 0
+        if not subject.table.grid:
+            return min(limit, 1)
         last = min(end, self._due(subject))
         first = -(-start // subject.step) * subject.step
         return min(limit, max(0, (last - first) // subject.step + 1))
@@ -138,7 +121,7 @@ class Features:
         for month in months:
             inside = [at for at in times if month_of(datetime.fromtimestamp(at, UTC)) == month]
             window = Window(_moment(inside[0]), _moment(inside[-1]) + timedelta(seconds=1))
-            rows = _as_json(self.bench.lake.read(table, subject.series, window))
+            rows = _as_json(rows_of(self.bench.lake, table, subject, window))
             found += [row for row in rows if row[0] in wanted]
         return found
 
@@ -149,7 +132,7 @@ class Features:
         if table is None:
             return []
         window = Window(_moment(start), _moment(end) + timedelta(seconds=1))
-        return newest_rows(self.bench.lake, table, subject.series, window, limit, oldest=True)
+        return _as_json(first_rows(self.bench.lake, table, subject, window, limit))
 
     def _table(self, subject: Subject, problem: OnlineError | None) -> Table | None:
         if subject.table is None and problem is not None:

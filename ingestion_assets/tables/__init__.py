@@ -2,6 +2,7 @@
 
 from ingestion_assets.tables.contract import Column, Promise, Table
 from ingestion_assets.tables.derivatives import DERIVATIVES
+from ingestion_assets.tables.domain_features import DOMAIN_FEATURES
 from ingestion_assets.tables.equities import EQUITIES
 from ingestion_assets.tables.features import FEATURES
 from ingestion_assets.tables.market import DERIVED, INGESTED
@@ -21,7 +22,7 @@ FED: dict[str, Table] = {
 FETCHED: dict[str, Table] = {table.path: table for table in (*INGESTED.values(), *FED.values())}
 ALL: dict[str, Table] = {
     table.path: table
-    for group in (INGESTED, DERIVED, FEATURES, STATISTICS, FED, SENTIMENT)
+    for group in (INGESTED, DERIVED, FEATURES, STATISTICS, FED, SENTIMENT, DOMAIN_FEATURES)
     for table in group.values()
 }
 
@@ -29,6 +30,7 @@ __all__ = [
     "ALL",
     "DERIVATIVES",
     "DERIVED",
+    "DOMAIN_FEATURES",
     "EQUITIES",
     "FEATURES",
     "FED",

@@ -15,6 +15,8 @@ from ingestion_assets.tables.conditions import not_finite, optional, unless, val
 from ingestion_assets.tables.contract import NAME, TIME, Column, Promise, Table
 
 DAY = timedelta(days=1)
+# What metrics are called in short; behind it category and name as the vendor has them.
+ALIASES = {"active_addresses": "addresses.active_count", "price": "market.price_usd_close"}
 _COVALENT = "GoldRush (Covalent) `balances_v2`, `transactions_v3`"
 _SOURCE = Column("source", NAME, "how the row came: rest, simulator")
 

@@ -136,7 +136,7 @@ def test_without_redis_the_lake_answers_and_says_so(home: Path) -> None:
         got = api.get(RANGE, **NEWEST, start=times[0], end=times[-1])
         assert (closes(got), got.json["source"]) == ([at / 60 for at in times], "lake")
         assert api.get(POINT, **NEWEST, ts=times[0]).json["source"] == "lake"
-        lost = api.get("/ingest/features/social", topic="twitter", timeframe="1m", ts=times[0])
+        lost = api.get("/ingest/features/social", topic="twitter", timeframe="5m", ts=times[0])
         assert lost.status == 503
         assert "Redis" in lost.detail and "Start it" in lost.detail
 

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from ingestion_assets.serving.context import Context, Given
+from ingestion_assets.serving.lake_rows import Subject
 from ingestion_assets.serving.models import Points, Range
 from ingestion_assets.serving.parameters import (
     Exchange,
@@ -27,7 +28,14 @@ from ingestion_assets.serving.parameters import (
     timeframe_of,
 )
 from ingestion_assets.serving.problems import Unprocessable
-from ingestion_assets.serving.reading import Subject, spliced
+from ingestion_assets.serving.reading import spliced
+from ingestion_assets.stores.online.names import (
+    metric_of,
+    platform_of,
+    series_of_metric,
+    series_of_topic,
+    topic_of,
+)
 
 MOST_POINTS, MOST_ROWS = 1_000, 10_000
 LONGEST_RANGE_DAYS = 366
@@ -90,13 +98,16 @@ def _market(given: Context, symbol: str, timeframe: str, exchange: str | None) -
 
 
 def _onchain(symbol: str, metric: str) -> Subject:
-    name, qualifier = name_of("symbol", symbol), name_of("metric", metric)
-    return Subject("onchain", name, qualifier, f"{name}.{qualifier}")
+    coin, wanted = name_of("symbol", symbol), name_of("metric", metric.replace("/", "."))
+    series = series_of_metric(coin, wanted)
+    return Subject("onchain", *metric_of(series), series)
 
 
 def _social(topic: str, timeframe: str) -> Subject:
-    name = name_of("topic", topic)
-    return Subject("social", name, timeframe_of(timeframe), name)
+    """`twitter` is all that is read there, `twitter.bitcoin` one series."""
+    series = series_of_topic(name_of("topic", topic))
+    name = topic_of(series) if "." in series else platform_of(series)
+    return Subject("social", name, timeframe_of(timeframe), series)
 
 
 def _points(given: Context, subject: Subject, ts: list[str]) -> Response:

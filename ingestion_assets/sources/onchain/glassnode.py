@@ -33,12 +33,11 @@ from ingestion_assets.sources.http import HttpClient, host_of
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.onchain.glassnode_metrics import Reading, normalise_metric, readings_of, revised
 from ingestion_assets.sources.spending import Allowance, paid
-from ingestion_assets.tables.onchain import DAY, METRICS
+from ingestion_assets.tables.onchain import ALIASES, DAY, METRICS
 
 PUBLIC_URL = "https://api.glassnode.com"
 LIMIT = Budget(limit=600, seconds=60)
 SETTLE = timedelta(minutes=15)
-ALIASES = {"active_addresses": "addresses.active_count", "price": "market.price_usd_close"}
 _ID = re.compile(r"([A-Za-z0-9_-]+)[.:/]([a-z0-9_]+)[./]([a-z0-9_]+)")
 _SHORT = re.compile(r"([A-Za-z0-9_-]+)[.:/]([a-z_]+)")
 

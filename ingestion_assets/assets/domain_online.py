@@ -1,0 +1,114 @@
+"""The newest features of on-chain metrics, posts and news in Redis: tables.DOMAIN_FEATURES, one asset each.
+
+What the series are called there is in stores/online/names.py. Of texts there is, beside each series' rows,
+what all series of a platform together give: `features:social:twitter:1h:…`.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion_assets.features.texts import text_features
+from ingestion_assets.intervals import Window, floor, month_window
+from ingestion_assets.io_managers.online import Upload, Uploads
+from ingestion_assets.partitions import keys_of_run, month_by_series, parts_of
+from ingestion_assets.resources import WorkbenchResource
+from ingestion_assets.stores.online import OnlineStore, Place
+from ingestion_assets.stores.online.names import METRICS_BY, metric_of, platform_of, topic_of
+from ingestion_assets.stores.texts import judged_texts, series_of
+from ingestion_assets.tables import DOMAIN_FEATURES, Table
+from ingestion_assets.tables.domain_features import BUCKETS, ONCHAIN_1D, domain_of
+from ingestion_assets.workbench import Workbench
+
+
+def domain_online_asset(table: Table) -> dg.AssetsDefinition:
+    domain = domain_of(table)
+
+    @dg.asset(
+        key=["online", table.name],
+        partitions_def=month_by_series(domain),
+        deps=[table.path.split("/")],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        io_manager_key="online",
+        output_required=False,
+        kinds={"python", "redis"},
+        description=f"The last rows of {table.path}, each until the domain's TTL after its "
+        f"end (FEATURE_TTL_OVERRIDES), as features:{domain}:….",
+    )
+    def online(
+        context: dg.AssetExecutionContext, workbench: WorkbenchResource
+    ) -> Iterator[dg.Output[Uploads]]:
+        keys, bench = keys_of_run(context), workbench.open()
+        if bench.online is None:
+            context.log.warning("REDIS_URL is not set: nothing is put online. Set it to redis://host:6379/0")
+            return
+        pieces = _metrics if table is ONCHAIN_1D else _texts
+        yield dg.Output(Uploads(bench.online, pieces(bench, bench.online, table, keys)))
+
+    return online
+
+
+def _metrics(bench: Workbench, store: OnlineStore, table: Table, keys: list[str]) -> Generator[Upload]:
+    for key in keys:
+        month, series = parts_of(key)
+        if not series.startswith(f"{METRICS_BY}."):
+            continue  # an address has no metric
+        place = Place("onchain", *metric_of(series))
+        window = _window(store, table, place, month)
+        yield Upload(
+            key,
+            place,
+            table,
+            partial(_online, table, window, partial(_values, bench, series)),
+            partial(bench.lake.footer, table, series, month),
+        )
+
+
+def _values(bench: Workbench, series: str, window: Window) -> pa.Table:
+    rows = bench.lake.read(ONCHAIN_1D, series, window)
+    return rows.filter(pc.equal(rows.column("component").cast(pa.string()), "value"))
+
+
+def _texts(bench: Workbench, store: OnlineStore, table: Table, keys: list[str]) -> Generator[Upload]:
+    """Each series, and once for each month its platform, with the last of the platform's series."""
+    last = {(parts_of(key)[0], platform_of(parts_of(key)[1])): key for key in keys}
+    for key in keys:
+        month, series = parts_of(key)
+        platform, timeframe = platform_of(series), table.name.partition("_")[2]
+        place = Place(domain_of(table), topic_of(series), timeframe)
+        window = _window(store, table, place, month)
+        footer = partial(bench.lake.footer, table, series, month)
+        own = partial(bench.lake.read, table, series)
+        yield Upload(key, place, table, partial(_online, table, window, own), footer)
+        if last[month, platform] == key:
+            source = series.partition(".")[0]
+            whole = partial(_together, bench, table, source)
+            together = Place(place.domain, platform, timeframe)
+            yield Upload(key, together, table, partial(_online, table, window, whole), footer)
+
+
+def _together(bench: Workbench, table: Table, source: str, window: Window) -> pa.Table:
+    _, texts, sentiment = BUCKETS[table.name]
+    ended = max(window.start, min(window.end, floor(datetime.now(UTC), table.grain)))
+    names = series_of(bench.lake, texts, source)
+    rows = judged_texts(bench.lake, texts, sentiment, names, window)
+    return text_features(rows, table, Window(window.start, ended))
+
+
+def _online(table: Table, window: Window, load: Callable[[Window], pa.Table]) -> pa.Table:
+    return load(window) if window.start < window.end else table.empty()
+
+
+def _window(store: OnlineStore, table: Table, place: Place, month: str) -> Window:
+    """What of the month may be online; nothing of a month that lies before."""
+    whole, grain = month_window(month), int(table.grain.total_seconds())
+    life = timedelta(seconds=store.life(place.domain, place.qualifier, grain))
+    oldest = floor(datetime.now(UTC) - life, table.grain) + table.grain
+    return Window(min(max(whole.start, oldest), whole.end), whole.end)
+
+
+ASSETS = [domain_online_asset(table) for table in DOMAIN_FEATURES.values()]

@@ -1,0 +1,118 @@
+"""Metrics and posts from the vendor to Redis: what a plain client finds under the older system's keys."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+import redis
+
+from ingestion_assets.registry import Series
+from ingestion_assets.settings import load_settings
+from ingestion_assets.tables import DOMAIN_FEATURES, Table
+from ingestion_assets.tables.onchain import METRICS
+from ingestion_assets.tables.social import POSTS
+from ingestion_assets_tests.market_world import asset_key
+
+NOW = datetime.now(UTC)
+TODAY = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+LATE, OPEN = f"{NOW - timedelta(hours=3):%Y-%m}", f"{NOW:%Y-%m}"
+ACTIVE = "glassnode.BTC.addresses.active_count"
+SOCIAL = ("x.bitcoin", "x.ether")
+
+
+@pytest.fixture
+def client(redis_url, world):
+    world.setenv(REDIS_URL=redis_url, GLASSNODE_API_KEY="k", TWITTER_BEARER_TOKEN="k")
+    with redis.Redis.from_url(redis_url, decode_responses=True) as plain:
+        yield plain
+
+
+def register(world, domain: str, since: datetime, *names: str) -> None:
+    vendors = {kind.serves: kind for kind in world.bench.vendors}
+    made = []
+    for name in names:
+        source, _, rest = name.partition(".")
+        symbol = vendors[source].named(rest)[1]
+        made.append(Series(name, domain, source, symbol, listed_at=since, backfill_from=since))
+    world.bench.registry.add_missing(made)
+    world.instance.add_dynamic_partitions(domain, list(names))
+
+
+def ingest(world, table: Table, first: str, last: str) -> None:
+    job = world.repository.get_job(f"ingest_{table.domain}").get_subset(
+        asset_selection={asset_key(table)}, asset_check_selection=set()
+    )
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    assert job.execute_in_process({}, world.instance, tags=tags, raise_on_error=False).success
+
+
+def follow(world, sensor: str, cursor: str | None = None) -> str:
+    tick = world.tick(sensor, cursor)
+    assert tick.run_requests
+    assert {run.success for run in world.execute(tick.run_requests)} == {True}
+    return tick.cursor
+
+
+def values(client: redis.Redis, prefix: str) -> dict[int, dict]:
+    found = client.zrange(f"{prefix}:_idx", 0, -1)
+    return {int(at): json.loads(client.get(f"{prefix}:{at}")) for at in found}
+
+
+def test_a_metric_is_read_by_coin_and_name_day_by_day(world, client):
+    since = TODAY - timedelta(days=45)
+    register(world, "onchain", since, ACTIVE)
+    ingest(world, METRICS, f"{since:%Y-%m}|{ACTIVE}", f"{OPEN}|{ACTIVE}")
+    cursor = follow(world, "features_onchain")
+    rows = values(client, "features:onchain:BTC:active_addresses")
+    days = sorted(rows)
+    assert len(days) >= 27
+    assert all(at % 86_400 == 0 for at in days)
+    newest = rows[days[-1]]
+    assert newest["value"] - rows[days[-2]]["value"] == pytest.approx(newest["change_1d"])
+    assert newest["z_30d"] is not None and newest["pct_30d"] is not None
+    month = f"{datetime.fromtimestamp(days[-1], UTC):%Y-%m}"
+    held = world.rows(DOMAIN_FEATURES["onchain_1d"], f"{month}|{ACTIVE}")[-1]
+    assert (held["value"], held["mean_30d"]) == (newest["value"], newest["mean_30d"])
+    assert 0 < client.ttl(f"features:onchain:BTC:active_addresses:{days[-1]}") <= 31 * 86_400
+    assert not world.tick("features_onchain", cursor).run_requests
+
+
+def test_posts_are_counted_and_judged_for_each_query_and_for_the_platform(world, client):
+    register(world, "social", (NOW - timedelta(hours=3)).replace(second=0, microsecond=0), *SOCIAL)
+    ingest(world, POSTS, f"{LATE}|{SOCIAL[0]}", f"{OPEN}|{SOCIAL[1]}")
+    cursor = follow(world, "features_social")
+    before = values(client, "features:social:twitter:1h")
+    assert {row["judged"] for row in before.values()} == {0}
+    assert {row["sentiment_mean"] for row in before.values()} == {None}
+
+    cursor_of_sentiment = follow(world, "sentiment_social")
+    assert cursor_of_sentiment
+    follow(world, "features_social", cursor)
+    both, bitcoin, ether = (
+        values(client, f"features:social:{topic}:1h")
+        for topic in ("twitter", "twitter.bitcoin", "twitter.ether")
+    )
+    assert len(both) >= 2
+    for at, row in both.items():
+        assert row["count"] == bitcoin[at]["count"] + ether[at]["count"] == row["judged"]
+        assert 0 < row["share_positive"] + row["share_negative"] <= 1
+    assert list(both) == [at for at in both if at + 3_600 <= datetime.now(UTC).timestamp()]
+    minutes = values(client, "features:social:twitter:1m")
+    hour = max(both)
+    inside = [row["count"] for at, row in minutes.items() if hour <= at < hour + 3_600]
+    assert sum(inside) == both[hour]["count"]
+
+    told = world.instance.get_latest_materialization_event(dg.AssetKey(["online", "social_1h"]))
+    figures = {name: value.value for name, value in told.asset_materialization.metadata.items()}
+    assert figures["features_written"] > 0
+    assert "features:social:twitter" in figures["keys"]
+
+
+def test_rows_of_slow_domains_stay_longer_unless_said_otherwise():
+    settings = load_settings(feature_ttl_overrides={"news": 60})
+    assert settings.feature_ttl("market") == 3_600
+    assert settings.feature_ttl("news") == 60
+    assert settings.feature_ttl("onchain") > 2 * 86_400 > settings.feature_ttl("social") > 3_600
