@@ -69,7 +69,9 @@ def tick(
         return dg.SkipReason("none of the series is a partition yet: the registry_sync sensor adds them")
     if at_work(instance, cause):
         return dg.SkipReason(f"the last run of {cause} is still at work")
-    back = timedelta(minutes=lookback_minutes) if lookback_minutes else LOOK_BACK
+    # What is late by a vendor's nature is still to come of the month before when a month begins.
+    usual = max(LOOK_BACK, table.late_after or LOOK_BACK)
+    back = timedelta(minutes=lookback_minutes) if lookback_minutes else usual
     config = {}
     if lookback_minutes:
         op = table.path.replace("/", "__")

@@ -8,11 +8,12 @@ import dagster as dg
 import pytest
 
 from ingestion_assets.automation.jobs import CAUSE, EVERY_GAP
-from ingestion_assets.automation.schedules import at_work, registry_requests, schedules
+from ingestion_assets.automation.schedules import at_work, registry_requests, schedules, tick
 from ingestion_assets.partitions import RANGE_END, RANGE_START
 from ingestion_assets.registry import Strategy
 from ingestion_assets.settings import Settings, SettingsError, load_settings
 from ingestion_assets.tables import FETCHED
+from ingestion_assets.tables.news import NEWS_ITEMS
 from ingestion_assets_tests.market_world import M1, M5, asset_key, utc
 
 BTC, ETH, SOL = "binance.BTC-USDT", "binance.ETH-USDT", "binance.SOL-USDT"
@@ -97,6 +98,20 @@ class TestHotTick:
         assert [run.success for run in world.execute(world.at("hot_1m", now).run_requests)] == [True]
         assert world.bench.lake.last_time(M1, BTC) >= now - timedelta(minutes=3)
         assert world.instance.get_latest_materialization_event(asset_key(M5)) is None
+
+
+def test_what_comes_a_day_late_is_still_asked_of_the_month_before(world):
+    name = "newsapi.bitcoin"
+    world.instance.add_dynamic_partitions("news", [name])
+    asked = {
+        day: [
+            (r.tags[RANGE_START], r.tags[RANGE_END])
+            for r in tick(world.instance, NEWS_ITEMS, [name], now, cause="t")
+        ]
+        for day, now in ((1, utc(2024, 6, 1, 12)), (2, utc(2024, 6, 2, 1)), (3, utc(2024, 6, 3)))
+    }
+    may, june = f"2024-05|{name}", f"2024-06|{name}"
+    assert asked == {1: [(may, june)], 2: [(may, june)], 3: [(june, june)]}
 
 
 def test_causes_are_told_apart_by_more_than_how_they_begin(world):
