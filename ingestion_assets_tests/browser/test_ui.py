@@ -206,13 +206,9 @@ def look_at_the_report(stack: RunningStack, visitor: Visitor, months: list[str])
 
 
 def look_at_the_graph(visitor: Visitor) -> None:
-    visitor.open("/asset-groups")
-    visitor.page.get_by_role("img", name="unfold_more").first.wait_for()
-    visitor.page.keyboard.press("Alt+KeyE")  # expand all groups
-    for name in ("ohlcv_1m", "ohlcv_5m", "ohlcv_1h", "ohlcv_1d", "ohlcv_1w", "market_coverage"):
+    visitor.open("/locations/__repository__@ingestion_assets/asset-groups/market/lineage")
+    for name in ("ohlcv_1m", "ohlcv_5m", "ohlcv_1h", "ohlcv_1d", "ohlcv_1w"):
         visitor.see(name)
-    for _ in range(3):  # until the whole group is seen
-        visitor.page.get_by_role("img", name="zoom_out").click()
     visitor.picture("graph")
 
 

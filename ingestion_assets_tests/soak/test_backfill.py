@@ -40,9 +40,10 @@ OUTAGES = [("2024-02-28T10:00Z", "2024-03-01T02:30Z"), ("2024-03-09T08:00Z", "20
 
 @pytest.fixture(scope="module")
 def vendor() -> Iterator[Simulator]:
-    """A venue that was out twice, one of the times over a month's end."""
+    """A venue that was out twice, once over a month's end, and answers slowly enough for a kill to hit."""
     faults = [Fault("outage", start=start, end=end) for start, end in OUTAGES]
-    with Simulator(now=SETTLED, weight_limit=10**9, raw_limit=10**9, faults=faults) as simulator:
+    limits = {"weight_limit": 10**9, "raw_limit": 10**9}
+    with Simulator(now=SETTLED, latency_ms=50, faults=faults, **limits) as simulator:
         yield simulator
 
 

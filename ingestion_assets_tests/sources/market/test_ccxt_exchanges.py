@@ -289,7 +289,7 @@ def test_a_shared_redis_counts_what_all_spend(simulator, redis_url):
 
     ask("kraken", simulator.url, lambda s: s.now(), hurried=False, redis_url=redis_url)
     with redis.Redis.from_url(redis_url) as client:
-        (key,) = client.keys("governor:*")
+        (key,) = client.keys("governor:kraken@*")
         assert key.decode().startswith(f"governor:kraken@{simulator.url.removeprefix('http://')}:3:")
         assert int(client.get(key)) == 1_000 and client.ttl(key) > 0
 
