@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -17,8 +14,6 @@ from ingestion_assets.cli.errors import BadInput, Failed
 if TYPE_CHECKING:
     from ingestion_assets.registry import Series
     from ingestion_assets.workbench import Workbench
-
-_LONGEST_NAME = 80
 
 
 def rss(
@@ -64,51 +59,27 @@ def rss(
 
 def _registered(bench: Workbench, url: str, name: str | None) -> tuple[Series, bool]:
     """The feed's series, and whether it is new. What is no feed, or nowhere to go, is not registered."""
-    from ingestion_assets.registry import Series
-    from ingestion_assets.sources.news.rss import Rss
+    from ingestion_assets.sources.news.rss import Rss, feed_series
 
+    name = name.removeprefix("rss.") if name is not None else None
     every = bench.registry.series()
     known = next((s for s in every if s.source == "rss" and s.metadata.get("url") == url), None)
     if known is not None:
         if name is not None and known.id != f"rss.{name}":
             raise BadInput(f"{url} is registered already, as {known.id}")
         return known, False
-    identity = _identity(url, name, {s.id for s in every})
+    taken = {s.id for s in every}
+    if name is not None and f"rss.{name}" in taken:
+        raise BadInput(f"--name {name!r}: rss.{name} is another feed already")
 
     async def look() -> Any:
         async with bench.vendor(Rss) as vendor:
             return await vendor.look_up(url)
 
     market = asyncio.run(look())
-    series = Series(
-        id=identity,
-        domain=Rss.domain,
-        source=Rss.serves,
-        symbol=identity.partition(".")[2],
-        strategy=Rss.strategy,
-        timeframes=(),
-        listed_at=market.listed_at,
-        backfill_from=market.listed_at,
-        description=market.symbol[:200],
-        metadata={"url": url},
-    )
+    series = feed_series(url, market, taken, name)
     bench.registry.add_missing([series])
     return series, True
-
-
-def _identity(url: str, name: str | None, taken: set[str]) -> str:
-    from ingestion_assets.registry import check_id
-
-    if name is not None:
-        identity = check_id(f"rss.{name.removeprefix('rss.')}")
-        if identity in taken:
-            raise BadInput(f"--name {name!r}: {identity} is another feed already")
-        return identity
-    parts = urlsplit(url)
-    words = re.sub(r"[^A-Za-z0-9]+", "-", f"{(parts.hostname or '').removeprefix('www.')}-{parts.path}")
-    short = words.strip("-").lower()[:_LONGEST_NAME].strip("-") or "feed"
-    identity = f"rss.{short}"
-    return identity if identity not in taken else f"{identity}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 
 def _tell(figures: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from ingestion_assets.registry import Series
 from ingestion_assets.seeds import fetched_as
 from ingestion_assets.serving.problems import Unprocessable
 from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, STATISTICS, Table
+from ingestion_assets.tables.domain_features import features_of
 from ingestion_assets.workbench import Workbench
 
 CAUSE = "ingest/cause"
@@ -100,7 +101,8 @@ def made_of(table: Table, there: Collection[str]) -> list[str]:
     timeframe = table.name.removeprefix("ohlcv_")
     wanted = [table.path]
     if table.domain != "market":
-        return wanted
+        wanted += [path for one in features_of(table) for path in (one.path, f"online/{one.name}")]
+        return [path for path in wanted if path in there]
     if timeframe in FEATURES:
         wanted += [FEATURES[timeframe].path, f"online/{FEATURES[timeframe].name}"]
     if timeframe == "1m":

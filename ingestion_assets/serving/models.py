@@ -93,10 +93,15 @@ class OnchainIngest(Body):
 
 
 class SocialIngest(Body):
-    query: str = Field(min_length=1, max_length=512)
-    since: datetime | None = None
-    until: datetime | None = None
-    max_results: int = Field(10, ge=1, le=500)
+    query: str = Field(min_length=1, max_length=512, description="A search of X, a subreddit of Reddit.")
+    since: datetime | None = Field(None, description="An hour before `until` when not given.")
+    until: datetime | None = Field(None, description="Now when not given.")
+    max_results: int = Field(
+        10,
+        ge=1,
+        le=500,
+        description="Understood, of no effect: all posts of the time are kept, below X_SPEND_PER_DAY_USD.",
+    )
 
 
 class NewsIngest(Body):

@@ -111,3 +111,10 @@ DOMAIN_FEATURES: dict[str, Table] = {ONCHAIN_1D.name: ONCHAIN_1D} | {n: b[0] for
 def domain_of(table: Table) -> str:
     """`features/social_1h` is cut by the series of `social`."""
     return table.name.partition("_")[0]
+
+
+def features_of(table: Table) -> list[Table]:
+    """The feature tables that are made of a table's rows."""
+    if table is METRICS:
+        return [ONCHAIN_1D]
+    return [made for made, texts, _ in BUCKETS.values() if texts is table]

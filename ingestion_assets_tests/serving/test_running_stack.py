@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,9 @@ from ingestion_assets_tests.browser.running_stack import RunningStack
 from ingestion_assets_tests.serving.conftest import CRON, TOKEN, Api
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("running_stack")]
+
+
+WRONG_KEY = "wrong-5f0c2b9e7a"
 
 
 class Stack:
@@ -40,6 +43,7 @@ def stack(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         "CRON_SECRET": CRON,
         "API_WAIT_SEC": "120",
         "API_CHANGES_PER_MIN": "1000",
+        "COVALENT_API_KEY": WRONG_KEY,
     }
     folder = tmp_path_factory.mktemp("stack")
     with RunningStack(project, folder, folder / "lake", **given) as running:
@@ -86,6 +90,66 @@ def test_a_market_that_is_not_registered_is_looked_up_first(api: Api) -> None:
     body = {"symbol": "ETH/USD", "granularity": "1m", "limit": 3}
     assert api("POST", "/ingest/market/kraken", body=body, token=TOKEN).json["status"] == "ok"
     assert "kraken.ETH-USD" in [row["series"] for row in api.get("/api/v1/symbols").json]
+
+
+def test_a_metric_is_ingested_and_its_features_are_read_at_once(api: Api, stack: Stack) -> None:
+    body = {"symbol": "BTC", "metric": "active_addresses", "days": 40}
+    done = api("POST", "/ingest/onchain/glassnode", body=body, token=TOKEN)
+    assert done.status == 200, done.body
+    assert (done.json["status"], done.json["new_rows"] >= 39) == ("ok", True)
+    assert Path(done.json["path"]).is_file()
+    assert done.json["features_written"] >= 27
+    now = int(time.time())
+    chain = {"symbol": "BTC", "metric": "active_addresses"}
+    recent = api.get("/ingest/features/onchain/range", **chain, start=now - 9 * 86_400, end=now).json
+    assert (recent["source"], recent["series"]) == ("redis", "glassnode.BTC.addresses.active_count")
+    older = api.get("/ingest/features/onchain/range", **chain, start=now - 40 * 86_400, end=now).json
+    assert (older["source"], older["metric"]) == ("lake", "active_addresses")
+    assert older["features"][-1] == recent["features"][-1], "Redis and lake tell the same"
+    point = api.get("/ingest/features/onchain", **chain, ts=older["features"][2]["ts"]).json
+    assert point["features"] == [older["features"][2]]
+
+
+def test_posts_are_ingested_judged_and_read_by_platform_and_by_query(api: Api) -> None:
+    now = int(time.time())
+    body = {"query": "bitcoin", "since": datetime.fromtimestamp(now - 7_200, UTC).isoformat()}
+    done = api("POST", "/ingest/social/twitter", body=body | {"max_results": 5}, token=TOKEN)
+    assert (done.status, done.json["status"]) == (200, "ok"), done.body
+    assert done.json["features_written"] > 0
+    ask = {"timeframe": "1m", "start": now - 7_200, "end": now}
+    answers = [
+        api.get("/ingest/features/social/range", topic=t, **ask).json for t in ("twitter", "x.bitcoin")
+    ]
+    assert [one["source"] for one in answers] == ["redis", "redis"]
+    assert [one["series"] for one in answers] == ["x", "x.bitcoin"]
+    assert answers[0]["features"] == answers[1]["features"]
+    assert len(answers[0]["features"]) > 20
+    assert {row["judged"] == row["count"] for row in answers[0]["features"]} == {True}
+
+
+def test_news_are_ingested_from_a_search_and_from_a_feed(api: Api, stack: Stack) -> None:
+    papers = {"source_type": "api", "category": "business"}
+    done = api("POST", "/ingest/news/newsapi", body=papers, token=TOKEN)
+    assert (done.status, done.json["status"] in ("ok", "no_data")) == (200, True), done.body
+    url = f"http://127.0.0.1:{stack.running.environment['SIMULATOR_PORT']}/feeds/"
+    feed = {"source_type": "rss", "feed_url": f"{url}herald.xml"}
+    for _ in range(2):
+        done = api("POST", "/ingest/news/rss", body=feed, token=TOKEN)
+        assert (done.status, done.json["status"]) == (200, "ok"), done.body
+    assert done.json["rows"] > 0
+    names = [s.id for s in api.bench.registry.series("news") if s.metadata.get("url") == feed["feed_url"]]
+    assert len(names) == 1, "asked for twice, it is registered once"
+    gone = api("POST", "/ingest/news/rss", body=feed | {"feed_url": f"{url}nobody.xml"}, token=TOKEN)
+    assert (gone.status, gone.detail.startswith("ingest_news failed: ")) == (404, True)
+
+
+def test_a_vendor_that_refuses_the_key_is_quoted_and_the_key_is_not(api: Api) -> None:
+    body = {"chain_id": 1, "address": "0x" + "ab" * 20}
+    refused = api("POST", "/ingest/onchain/covalent", body=body, token=TOKEN)
+    assert refused.status == 502
+    assert refused.detail.startswith("ingest_onchain failed: ")
+    assert "401" in refused.detail
+    assert WRONG_KEY.encode() not in refused.body
 
 
 def test_a_backfill_tells_six_figures_that_add_up(api: Api) -> None:

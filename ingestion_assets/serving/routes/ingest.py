@@ -1,7 +1,4 @@
-"""Ingestion by domain. A market is fetched, its features made and put online before the answer.
-
-On-chain, social and news sources do not exist yet: their bodies are checked, and the answer says so.
-"""
+"""Ingestion by domain: what is asked for is fetched, its features made and put online before the answer."""
 
 from __future__ import annotations
 
@@ -11,11 +8,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 
 from ingestion_assets.dagster_api.runs import run_page
+from ingestion_assets.intervals import Window
 from ingestion_assets.serving import ingestion
-from ingestion_assets.serving.context import Given
+from ingestion_assets.serving.context import Context, Given
+from ingestion_assets.serving.feed_ingestion import (
+    TABLES,
+    Wanted,
+    answered,
+    checked_vendor,
+    launch,
+    registered,
+    registered_feed,
+    since,
+    tried,
+)
 from ingestion_assets.serving.models import (
     Ingested,
     MarketIngest,
@@ -27,12 +35,15 @@ from ingestion_assets.serving.models import (
 from ingestion_assets.serving.parameters import ExchangeInPath, market_series, timeframe_of
 from ingestion_assets.serving.problems import Problem, Responses, Unprocessable
 from ingestion_assets.sources.errors import NotFound, SourceError
-from ingestion_assets.sources.public_address import NotPublic, check_public
+from ingestion_assets.stores.online.names import source_of
 from ingestion_assets.tables import FEATURES
 
 router = APIRouter(prefix="/ingest", tags=["ingest"])
 Source = Annotated[str, Path(pattern=r"^[a-z0-9_]{1,40}$")]
-NOT_YET: Responses = {501: {"model": Problem, "description": "There is no such source yet."}}
+FED: Responses = {202: {"model": Started}, 404: {"model": Problem}, 502: {"model": Problem}}
+USUAL_DAYS = 30  # of a metric
+USUAL_POSTS = timedelta(hours=1)  # X charges by the post
+USUAL_NEWS = timedelta(days=3)  # NewsAPI tells nothing of the last day
 
 
 @router.post(
@@ -73,36 +84,53 @@ async def market(given: Given, exchange: ExchangeInPath, wanted: MarketIngest) -
     )
 
 
-@router.post("/onchain/{source}", response_model=Ingested, responses=NOT_YET)
-async def onchain(given: Given, source: Source, wanted: OnchainIngest) -> JSONResponse:
+@router.post("/onchain/{source}", response_model=Ingested, responses=FED)
+async def onchain(given: Given, source: Source, wanted: OnchainIngest) -> Ingested:
     by_metric, by_address = wanted.symbol and wanted.metric, wanted.chain_id and wanted.address
     if bool(by_metric) == bool(by_address):
         raise Unprocessable("give symbol and metric (and days), or chain_id and address")
-    raise _not_yet("on-chain", source, "glassnode, covalent")
+    _check_source(source, "on-chain", "glassnode" if by_metric else "covalent")
+    now = datetime.now(UTC)
+    window = Window(now - timedelta(days=wanted.days or (USUAL_DAYS if by_metric else 1)), now)
+    rest = f"{wanted.symbol}.{wanted.metric}" if by_metric else f"{wanted.chain_id}.{wanted.address}"
+    return await _ingested(given, "ingest_onchain", Wanted(source, f"{source}.{rest}", window), now)
 
 
-@router.post("/social/{platform}", response_model=Ingested, responses=NOT_YET)
-async def social(given: Given, platform: Source, wanted: SocialIngest) -> JSONResponse:
-    if wanted.since and wanted.until and wanted.until <= wanted.since:
-        raise Unprocessable(f"until {wanted.until} does not lie after since {wanted.since}: swap them")
-    raise _not_yet("social", platform, "twitter, reddit")
+@router.post("/social/{platform}", response_model=Ingested, responses=FED)
+async def social(given: Given, platform: Source, wanted: SocialIngest) -> Ingested:
+    source = source_of(platform)
+    _check_source(source, "social", "x", "reddit")
+    now = datetime.now(UTC)
+    window = since(wanted.since, wanted.until, USUAL_POSTS, now)
+    return await _ingested(given, "ingest_social", Wanted(source, f"{source}.{wanted.query}", window), now)
 
 
-@router.post("/news/{source}", response_model=Ingested, responses=NOT_YET)
-async def news(given: Given, source: Source, wanted: NewsIngest) -> JSONResponse:
+@router.post("/news/{source}", response_model=Ingested, responses=FED)
+async def news(given: Given, source: Source, wanted: NewsIngest) -> Ingested:
     if (wanted.feed_url is not None) != (wanted.source_type == "rss"):
         raise Unprocessable("feed_url belongs to source_type rss, and rss needs it; category belongs to api")
-    if wanted.feed_url is not None:
-        try:
-            await asyncio.to_thread(check_public, wanted.feed_url)
-        except NotPublic as error:
-            raise Unprocessable(f"feed_url: {error}") from None
-    raise _not_yet("news", source, "newsapi, rss")
+    _check_source(source, "news", "rss" if wanted.source_type == "rss" else "newsapi")
+    now = datetime.now(UTC)
+    text = wanted.feed_url or f"newsapi.headlines.{wanted.category or 'general'}"
+    return await _ingested(given, "ingest_news", Wanted(source, text, Window(now - USUAL_NEWS, now)), now)
 
 
-def _not_yet(domain: str, source: str, planned: str) -> HTTPException:
-    return HTTPException(
-        501,
-        f"{domain} source {source!r} is not there: this version ingests markets only, so nothing was fetched "
-        f"or written. Planned: {planned}",
-    )
+async def _ingested(given: Context, what: str, wanted: Wanted, now: datetime) -> Ingested:
+    """The series is registered if need be, its run launched and waited for."""
+    checked_vendor(given.bench, wanted.source)
+    deadline = given.launcher.deadline()
+    register = registered_feed if wanted.source == "rss" else registered
+
+    def launched() -> str:
+        found = register(given.bench, given.dagster, wanted.text, now)
+        return launch(given.dagster, given.settings, found, wanted.window, now)
+
+    run = await given.launcher.ended(await asyncio.to_thread(tried, what, launched), what, deadline)
+    return answered(given.dagster, run, TABLES[wanted.source])
+
+
+def _check_source(source: str, domain: str, *known: str) -> None:
+    if source not in known:
+        raise HTTPException(
+            404, f"{domain} source {source!r} does not take such a body: use {' or '.join(known)}"
+        )

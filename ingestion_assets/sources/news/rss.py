@@ -14,7 +14,9 @@ to light only after their month has been fetched have the time at which they wer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+import re
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -22,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion_assets.intervals import Window, floor, iso, micros, moment_of, period_window
-from ingestion_assets.registry import Series, Strategy
+from ingestion_assets.registry import Series, Strategy, check_id
 from ingestion_assets.sources.errors import BadRequest
 from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
 from ingestion_assets.sources.market import Market, SourceOptions
@@ -30,6 +32,7 @@ from ingestion_assets.sources.news.items import feed_rows
 from ingestion_assets.sources.news.polling import Poll, poll
 from ingestion_assets.tables.news import NEWS_ITEMS
 
+_LONGEST_NAME = 80
 _FRESH = timedelta(minutes=1)  # so long one poll serves all months of a feed
 
 
@@ -125,6 +128,31 @@ def _reaches_back(rows: pa.Table) -> datetime | None:
     """The minute of the oldest item that tells when it was published; None: none does."""
     dated = rows.filter(pc.not_equal(rows.column("dated").cast(pa.string()), "seen"))
     return floor(moment_of(NEWS_ITEMS.times(dated)[0]), NEWS_ITEMS.grain) if dated.num_rows else None
+
+
+def feed_series(url: str, market: Market, taken: Collection[str], name: str | None = None) -> Series:
+    """The series of a feed that was looked up, with an id that no other one has."""
+    identity = check_id(f"{Rss.serves}.{name}") if name is not None else _identity(url, taken)
+    return Series(
+        id=identity,
+        domain=Rss.domain,
+        source=Rss.serves,
+        symbol=identity.partition(".")[2],
+        strategy=Rss.strategy,
+        timeframes=(),
+        listed_at=market.listed_at,
+        backfill_from=market.listed_at,
+        description=market.symbol[:200],
+        metadata={"url": url},
+    )
+
+
+def _identity(url: str, taken: Collection[str]) -> str:
+    """Made of what the URL says, and where that is taken, of a mark of the whole."""
+    parts = urlsplit(url)
+    words = re.sub(r"[^A-Za-z0-9]+", "-", f"{(parts.hostname or '').removeprefix('www.')}-{parts.path}")
+    identity = f"{Rss.serves}.{words.strip('-').lower()[:_LONGEST_NAME].strip('-') or 'feed'}"
+    return identity if identity not in taken else f"{identity}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 
 def url_of(series: Series) -> str:
