@@ -28,7 +28,7 @@ from ingestion_assets.intervals import TIMEFRAMES, Window, floor, month_window
 from ingestion_assets.registry import Series, Strategy, check_id, parse_id, series_id
 from ingestion_assets.settings import Settings, load_settings
 from ingestion_assets.sources.errors import AuthError, SourceError
-from ingestion_assets.sources.feeds import Vendor, feeds_of, vendors
+from ingestion_assets.sources.feeds import Feed, Vendor, feeds_of, vendors
 from ingestion_assets.sources.market import CandleSource, Market, SourceOptions, open_source
 from ingestion_assets.stores.budgets import Account, Budgets, period_of
 from ingestion_assets.stores.cache import MarketCache
@@ -180,6 +180,10 @@ class Workbench:
         """Whether somebody can be asked for a table of a series: one key of several ways is enough."""
         keyed = (kind for kind in self.vendors if self.keyed(kind))
         return table in INGESTED.values() or bool(feeds_of(table, series, keyed))
+
+    def feeds(self, table: Table, series: Series) -> list[tuple[type[Vendor], Feed]]:
+        """Who is asked for a table of a series, in that order."""
+        return feeds_of(table, series, self._able(table, series.source))
 
     def _able(self, table: Table, source: str) -> list[type[Vendor]]:
         """Who of a source gives a table and can be asked; without any key all of them, to say so."""

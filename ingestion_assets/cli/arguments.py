@@ -10,13 +10,25 @@ SeriesNames = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[SERIES]...",
-        help="Like binance.BTC-USDT, kraken.ETH/USD, BTCUSDT. Without any: all that are enabled.",
+        help="Like binance.BTC-USDT, BTCUSDT, polygon.AAPL, x.bitcoin. Without any: all that are enabled.",
         show_default=False,
     ),
 ]
 Timeframes = Annotated[
     list[str] | None,
     typer.Option("--timeframe", "-t", metavar="TF", help="1m or 5m; may be repeated. Else as registered."),
+]
+Tables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table",
+        metavar="TABLE",
+        help="Like derivatives/funding_rates or posts; may be repeated. Else those that a series follows.",
+    ),
+]
+Domains = Annotated[
+    list[str] | None,
+    typer.Option("--domain", metavar="DOMAIN", help="Like market or news; may be repeated. Else all."),
 ]
 Start = Annotated[
     str | None,

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingestion_assets.cli.arguments import AsJson, End, Everything, SeriesNames, Start, Timeframes
+from ingestion_assets.cli.arguments import (
+    AsJson,
+    Domains,
+    End,
+    Everything,
+    SeriesNames,
+    Start,
+    Tables,
+    Timeframes,
+)
 
 if TYPE_CHECKING:
+    from ingestion_assets.cli.table_choice import Choice
     from ingestion_assets.workbench import Workbench
 
 
@@ -18,6 +28,8 @@ def backfill(
     start: Start = None,
     end: End = None,
     timeframe: Timeframes = None,
+    table: Tables = None,
+    domain: Domains = None,
     everything: Everything = False,
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Fetch everything again and replace what is held.")
@@ -38,9 +50,10 @@ def backfill(
     cancel: Annotated[str | None, typer.Option(metavar="ID", help="Cancel a backfill instead.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch what is missing. Without --here as a Dagster backfill of whole months."""
+    """Fetch what is missing. Without --here as a Dagster backfill of whole months or days."""
     from ingestion_assets.cli import environment, output
     from ingestion_assets.cli.dagster_ui import require, ui_url
+    from ingestion_assets.cli.table_choice import choice
     from ingestion_assets.dagster_api import DagsterApi
 
     if cancel is not None:
@@ -52,7 +65,7 @@ def backfill(
     run_backfill(
         environment.bench(),
         series or (),
-        timeframe or (),
+        choice(timeframe or (), table or (), domain or ()),
         start,
         end,
         everything=everything,
@@ -69,7 +82,7 @@ def backfill(
 def run_backfill(
     bench: Workbench,
     names: Sequence[str],
-    timeframes: Sequence[str] = (),
+    choice: Choice | None = None,
     start: str | None = None,
     end: str | None = None,
     *,
@@ -87,14 +100,15 @@ def run_backfill(
     from ingestion_assets.cli.dagster_ui import require, ui_url
     from ingestion_assets.cli.errors import BadInput
     from ingestion_assets.cli.here_backfill import backfill_here
-    from ingestion_assets.cli.plan import show_plan
+    from ingestion_assets.cli.plan import show_budgets, show_plan
     from ingestion_assets.cli.planning import plan_work, totals
     from ingestion_assets.cli.selection import work
+    from ingestion_assets.cli.table_choice import Choice
     from ingestion_assets.dagster_api import DagsterApi
     from ingestion_assets.ingestion import Options
 
     options = Options(full_refresh=full_refresh, dry_run=dry_run, verify=verify)
-    works = work(bench, names, timeframes, start, end, everything=everything)
+    works = work(bench, names, choice or Choice(), start, end, everything=everything)
     if dry_run and not here:
         raise BadInput(
             "--dry-run: a Dagster backfill counts what it does not materialise as failed: add --here, "
@@ -106,6 +120,7 @@ def run_backfill(
     planned = plan_work(bench, works, options, whole_months=not here)
     if not as_json:
         show_plan(planned)
+        show_budgets(bench, planned)
     if not any(one.needed for one in planned):
         if as_json:
             output.show_json({"status": "nothing_to_do", "plan": totals(planned)})

@@ -102,9 +102,10 @@ class Demonstration:
         from ingestion_assets.cli.plan import show_plan
         from ingestion_assets.cli.planning import plan_work, totals
         from ingestion_assets.cli.selection import work
+        from ingestion_assets.cli.table_choice import Choice
         from ingestion_assets.ingestion import Options
 
-        works = work(bench, MARKETS, (), iso(self.window.start), iso(self.window.end))
+        works = work(bench, MARKETS, Choice(), iso(self.window.start), iso(self.window.end))
         planned = plan_work(bench, works, Options(), whole_months=True)
         show_plan(planned)
         return int(totals(planned)["bars"])

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ingestion_assets.cli.arguments import AsJson, Everything, SeriesNames, Timeframes
+from ingestion_assets.cli.arguments import AsJson, Domains, Everything, SeriesNames, Tables, Timeframes
 
 if TYPE_CHECKING:
     from ingestion_assets.ingestion.audit import Audit
     from ingestion_assets.stores.gap_ledger import Gap
+    from ingestion_assets.tables import Table
 
 _STYLES = {"missing": "red", "no_trades": "dim", "venue_outage": "yellow", "unrecoverable": "yellow"}
 
@@ -20,30 +21,34 @@ _STYLES = {"missing": "red", "no_trades": "dim", "venue_outage": "yellow", "unre
 def gaps(
     series: SeriesNames = None,
     timeframe: Timeframes = None,
+    table: Tables = None,
+    domain: Domains = None,
     everything: Everything = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look through the lake now and list its holes with their reasons. Exit code 1 when bars are missing."""
+    """Look through the lake now and list its holes with their reasons. Exit code 1 when something lacks."""
     from ingestion_assets.cli import environment, output
-    from ingestion_assets.cli.selection import named, tables_of, timeframes
+    from ingestion_assets.cli.selection import chosen
+    from ingestion_assets.cli.table_choice import choice
     from ingestion_assets.ingestion.audit import audit
     from ingestion_assets.intervals import bars
 
     bench = environment.bench()
-    wanted = timeframes(timeframe or ())
+    meant = choice(timeframe or (), table or (), domain or ())
     now = datetime.now(UTC)
-    grace = timedelta(minutes=bench.settings.freshness_minutes)
-    audits: list[tuple[str, Audit]] = []
+    fresh = timedelta(minutes=bench.settings.freshness_minutes)
+    audits: list[tuple[Table, Audit]] = []
     found: list[tuple[Gap, int]] = []
-    for one in named(bench, series or (), everything):
-        for name, table in tables_of(one, wanted):
-            audits.append((name, audit(table, one, bench.lake, bench.ledger, now, grace=grace)))
-            found += [(gap, bars([gap.window], table.grain)) for gap in bench.ledger.open(table.path, one.id)]
+    for one, tables in chosen(bench, series or (), meant, everything):
+        for kept in tables:
+            grace = max(fresh, kept.late_after or fresh)
+            audits.append((kept, audit(kept, one, bench.lake, bench.ledger, now, grace=grace)))
+            found += [(gap, bars([gap.window], kept.grain)) for gap in bench.ledger.open(kept.path, one.id)]
     lacking = sum(one.absent + one.pending for _, one in audits)
     if as_json:
         output.show_json(
             {
-                "series": [_audit_dict(name, one) for name, one in audits],
+                "series": [_audit_dict(kept, one) for kept, one in audits],
                 "gaps": [_gap_dict(gap, count) for gap, count in found],
                 "missing_bars": lacking,
             }
@@ -54,14 +59,14 @@ def gaps(
         raise typer.Exit(1)
 
 
-def _show(audits: list[tuple[str, Audit]], found: list[tuple[Gap, int]], lacking: int) -> None:
+def _show(audits: list[tuple[Table, Audit]], found: list[tuple[Gap, int]], lacking: int) -> None:
     from ingestion_assets.cli import output
 
-    names = ["series", "timeframe", "from", "to", "expected", "missing", "explained", "coverage"]
+    names = ["series", "table", "from", "to", "expected", "missing", "explained", "coverage"]
     rows = (
         (
             one.series.id,
-            name,
+            table.path,
             one.window.start.date(),
             one.window.end,
             one.expected,
@@ -69,7 +74,7 @@ def _show(audits: list[tuple[str, Audit]], found: list[tuple[Gap, int]], lacking
             one.affirmed,
             _percent(one.coverage),
         )
-        for name, one in audits
+        for table, one in audits
     )
     output.table("Completeness", names, rows, right=names[4:])
     if found:
@@ -96,8 +101,12 @@ def _show(audits: list[tuple[str, Audit]], found: list[tuple[Gap, int]], lacking
             styles=_STYLES,
         )
     if lacking:
+        if all(table.grid for table, _ in audits):
+            what = output.plural(lacking, "bar is", "bars are")
+        else:  # of events it is time that lacks: stretches of it that nobody fetched
+            what = output.plural(lacking, "bar or stretch of time is", "bars or stretches of time are")
         output.say(
-            f"{output.plural(lacking, 'bar is', 'bars are')} missing. A running stack heals this by itself; "
+            f"{what} missing. A running stack heals this by itself; "
             "`ingest backfill --here` does it at once.",
             style="red",
         )
@@ -123,10 +132,14 @@ def _percent(share: float) -> str:
     return "100 %" if share >= 1 else f"{min(99.99, share * 100):.2f} %"
 
 
-def _audit_dict(timeframe: str, one: Audit) -> dict[str, Any]:
+def _audit_dict(table: Table, one: Audit) -> dict[str, Any]:
+    from ingestion_assets.cli.table_choice import timeframe_of
+
     return {
         "series": one.series.id,
-        "timeframe": timeframe,
+        "table": table.path,
+        "timeframe": timeframe_of(table),
+        "unit": "bars" if table.grid else f"{table.grain} of events",
         "from": one.window.start,
         "to": one.window.end,
         "expected": one.expected,

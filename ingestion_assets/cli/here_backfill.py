@@ -21,7 +21,9 @@ def backfill_here(bench: Workbench, planned: Sequence[Planned], options: Options
     slices: dict[str, list[Slice]] = {}
     for one in planned:
         slices.setdefault(one.work.table.path, []).extend(plan.slice for plan in one.needed)
-    total = sum(one.bars for one in planned)
+    count = sum(map(len, slices.values()))
+    by_rows = all(one.work.table.grid for one in planned)  # of events nobody knows how many there are
+    total = sum(one.bars for one in planned) if by_rows else count
     landed: list[Landed] = []
     fetched = 0
     with bar("Fetching", total, quiet=as_json) as shown:
@@ -33,11 +35,12 @@ def backfill_here(bench: Workbench, planned: Sequence[Planned], options: Options
                     landed.append(one_landed)
                     fetched += one_landed.fetched
                     failed = sum(one.error is not None for one in landed)
-                    count = sum(map(len, slices.values()))
                     text = (
                         f"{len(landed)} of {output.plural(count, 'partition')}, {output.number(fetched)} rows"
                     )
-                    shown.set(fetched, text + (f", {failed} failed" if failed else ""))
+                    shown.set(
+                        fetched if by_rows else len(landed), text + (f", {failed} failed" if failed else "")
+                    )
     figures = closing(started, summary(landed))
     if as_json:
         output.show_json(figures)

@@ -33,7 +33,7 @@ class Given:
 
     @classmethod
     def checked(cls, fields: Mapping[str, Any]) -> Given:
-        from ingestion_assets.cli.selection import timeframes
+        from ingestion_assets.cli.table_choice import ingested
 
         if unknown := [name for name in fields if name not in FIELDS]:
             raise BadInput(f"{unknown[0]}: unknown field; there are {', '.join(FIELDS)}")
@@ -54,7 +54,7 @@ class Given:
             id=series_id(fields["exchange"], fields["symbol"]),
             since=_since(fields.get("since")),
             strategy=Strategy.parse(str(fields["strategy"])) if fields.get("strategy") else None,
-            timeframes=tuple(timeframes(frames)),
+            timeframes=tuple(ingested(frames)),
             description=fields.get("description") or "",
             enabled=True if enabled is None else enabled,
             metadata=fields.get("metadata") or {},

@@ -1,4 +1,4 @@
-"""Series, timeframes and windows as they are typed, turned into what is meant or refused."""
+"""Series and windows as they are typed, turned into what is meant or refused."""
 
 from __future__ import annotations
 
@@ -8,64 +8,68 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ingestion_assets.cli.errors import BadInput
-from ingestion_assets.intervals import Window, canonical_timeframe, iso, parse_moment
+from ingestion_assets.cli.table_choice import timeframe_of
+from ingestion_assets.intervals import Window, ceiling, iso, parse_moment
 from ingestion_assets.registry import Series, Strategy, parse_id, series_id
 
 if TYPE_CHECKING:
+    from ingestion_assets.cli.table_choice import Choice
     from ingestion_assets.tables import Table
     from ingestion_assets.workbench import Workbench
 
 
 @dataclass(frozen=True)
 class Work:
-    """One series in one of its timeframes, over a stretch of time."""
+    """One series in one of its tables, over a stretch of time."""
 
     series: Series
-    timeframe: str
     table: Table
     window: Window
 
+    @property
+    def timeframe(self) -> str | None:
+        """Of candles; nothing else has one."""
+        return timeframe_of(self.table)
+
 
 def canonical(text: str, bench: Workbench) -> str:
-    """The id that is meant; a symbol alone is one of EXCHANGE_NAME's."""
+    """The id that is meant; a symbol alone is one of EXCHANGE_NAME's, or else of the one that has it."""
     if bench.registry.get(text.strip()) is not None:
         return text.strip()
-    if "." not in text:
-        return series_id(bench.settings.exchange_name, text)
-    exchange, symbol = parse_id(text)
-    return series_id(exchange, symbol)
+    if "." in text:
+        return bench.canonical(text) or series_id(*parse_id(text))
+    having = [one.id for one in bench.registry.series() if one.symbol.lower() == text.strip().lower()]
+    try:
+        own = series_id(bench.settings.exchange_name, text)
+    except ValueError:
+        if len(having) == 1:
+            return having[0]
+        if having:
+            raise BadInput(f"{text!r} is the symbol of {', '.join(having)}: name one of them") from None
+        raise
+    return having[0] if len(having) == 1 and bench.registry.get(own) is None else own
 
 
-def named(bench: Workbench, names: Sequence[str], everything: bool = False) -> list[Series]:
-    """The series that are named, or the enabled ones, or every one there is."""
+def chosen(
+    bench: Workbench, names: Sequence[str], choice: Choice, everything: bool = False
+) -> list[tuple[Series, list[Table]]]:
+    """The series that are named, or the enabled ones, or every one there is, each with its tables."""
     if names:
         ids = dict.fromkeys(canonical(name, bench) for name in names)
-        return [_with_history(bench.registry.require(name).series) for name in ids]
-    found = [one for one in bench.registry.series("market", enabled_only=not everything) if one.rest]
-    if not found:
-        what = "registered" if everything or not bench.registry.series("market") else "enabled"
+        found = [_with_history(bench.registry.require(name).series) for name in ids]
+        return [(one, choice.of_named(one)) for one in found]
+    every = bench.registry.series()
+    wanted = [one for one in every if everything or one.enabled]
+    pairs = [(one, choice.of(one)) for one in wanted if one.domain != "market" or one.rest]
+    pairs = [(one, tables) for one, tables in pairs if tables]
+    if not pairs:
+        what = "registered" if everything or not every else "enabled"
+        what += " that has such a table" if choice.tables or choice.domains else ""
         raise BadInput(
             f"no series is {what}: add one with `ingest registry add EXCHANGE SYMBOL`, "
             "or the first ones with `ingest registry init`"
         )
-    return found
-
-
-def timeframes(texts: Sequence[str]) -> list[str]:
-    """Timeframes that are ingested; those that are derived come from 1m."""
-    from ingestion_assets.tables import DERIVED, INGESTED
-
-    found = []
-    for text in texts:
-        name = canonical_timeframe(text)
-        if name in DERIVED:
-            raise BadInput(
-                f"timeframe {text!r} is not fetched but made from 1m: use one of {', '.join(INGESTED)}"
-            )
-        if name not in INGESTED:
-            raise BadInput(f"timeframe {text!r} is not ingested: use one of {', '.join(INGESTED)}")
-        found.append(name)
-    return list(dict.fromkeys(found))
+    return pairs
 
 
 def window_bounds(start: str | None, end: str | None, now: datetime) -> tuple[datetime | None, datetime]:
@@ -82,20 +86,18 @@ def window_bounds(start: str | None, end: str | None, now: datetime) -> tuple[da
 def work(
     bench: Workbench,
     names: Sequence[str],
-    frames: Sequence[str],
+    choice: Choice,
     start: str | None,
     end: str | None,
     *,
     everything: bool = False,
 ) -> list[Work]:
-    """What is to be done, series by series and timeframe by timeframe."""
-    from ingestion_assets.tables import INGESTED
-
+    """What is to be done, series by series and table by table; who was not named and cannot be asked, for
+    lack of a key, is passed over."""
     now = datetime.now(UTC)
-    wanted = timeframes(frames)
     first, last = window_bounds(start, end, now)
     found = []
-    for series in named(bench, names, everything):
+    for series, tables in chosen(bench, names, choice, everything):
         begin = first or series.backfill_from or series.listed_at
         if begin is None:
             raise BadInput(f"--from is not given and series {series.id!r} has no backfill_from: give --from")
@@ -104,29 +106,23 @@ def work(
                 f"--to {end} is not after {iso(begin)}, from where {series.id} is ingested: "
                 "give --from as well, or a later end"
             )
-        window = Window(begin, last)
-        found += [Work(series, name, INGESTED[name], window) for name in wanted or series.timeframes]
+        for table in tables:
+            # Of the present there is a slot, whose end is still to come.
+            until = last if end else ceiling(last, table.grain)
+            if names or bench.askable(table, series):
+                found.append(Work(series, table, Window(begin, until)))
+    if not found:
+        raise BadInput("nobody can be asked for any of these series: `ingest doctor` tells which keys lack")
     return found
 
 
 def _with_history(series: Series) -> Series:
-    if series.domain != "market":
-        raise BadInput(
-            f"series {series.id!r} belongs to {series.domain}: materialise its assets in Dagster's UI; of "
-            "Binance's perpetuals, use `ingest backfill-binance`"
-        )
-    if not series.rest:
+    if series.domain == "market" and not series.rest:
         raise BadInput(
             f"series {series.id!r} has the strategy {series.strategy.value}, which asks for no history: "
             f"register it with {Strategy.FLATPACK_API.value} to fetch candles"
         )
     return series
-
-
-def tables_of(series: Series, wanted: Sequence[str]) -> list[tuple[str, Table]]:
-    from ingestion_assets.tables import INGESTED
-
-    return [(name, INGESTED[name]) for name in wanted or series.timeframes]
 
 
 def ago(moment: datetime | None) -> str:

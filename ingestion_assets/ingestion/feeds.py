@@ -94,7 +94,7 @@ class FeedDesk(contextlib.AsyncExitStack):
         started = time.monotonic()
         feeds = feeds_of(self.table, piece.series, self.among)
         if not feeds:
-            raise BadRequest(_nobody(self.table, piece.series, self.among))
+            raise BadRequest(nobody_gives(self.table, piece.series, self.among))
         now = await self._clock(kind for kind, _ in feeds)
         offer = offered(feeds, now)
         plan = await asyncio.to_thread(
@@ -204,7 +204,8 @@ def offered(feeds: Sequence[tuple[type[Vendor], Feed]], now: datetime) -> Offer:
     )
 
 
-def _nobody(table: Table, series: Series, among: Sequence[type[Vendor]]) -> str:
+def nobody_gives(table: Table, series: Series, among: Sequence[type[Vendor]]) -> str:
+    """Why there is no feed for a table of a series."""
     able = sorted({f.phase for k in among if k.serves == series.source for f in k.feeds if f.table is table})
     phases = ", ".join(sorted(series.strategy.phases))
     if not able:

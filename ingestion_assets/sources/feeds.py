@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from ingestion_assets.intervals import Window, floor
 from ingestion_assets.registry import Series, Strategy, check_id
+from ingestion_assets.sources.governor import Governor
 from ingestion_assets.sources.market import Market, SourceOptions
 from ingestion_assets.sources.spending import Allowance
 from ingestion_assets.tables import Table
@@ -67,6 +68,7 @@ class Feed:
     horizon: timedelta | None = None  # what is older is served to nobody
     page_rows: int = 1_000
     page_weight: int = 1
+    page_cost: int = 1  # the most units of the vendor's allowance that a page takes
 
     def offered(self, now: datetime) -> Window:
         """The time of which the vendor has anything at this moment."""
@@ -116,6 +118,12 @@ class Vendor:
     async def now(self) -> datetime:
         """By the vendor's clock where it tells one."""
         return datetime.now(UTC)
+
+    @property
+    def governor(self) -> Governor | None:
+        """What paces its requests, where something does."""
+        found: Governor | None = getattr(getattr(self, "_client", None), "governor", None)
+        return found
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:

@@ -91,6 +91,10 @@ class BinanceUsdm(Vendor):
         exchange, symbol = parse_id(f"{cls.serves}.{text}")
         return (series_id(exchange, symbol), symbol) if ":" in symbol else None
 
+    @property
+    def governor(self) -> Governor:
+        return self._main.governor
+
     async def now(self) -> datetime:
         """By the venue's clock; the answer tells the limit in force too."""
         info = await self._info()
