@@ -1,4 +1,4 @@
-"""Metrics and posts from the vendor to Redis: what a plain client finds under the older system's keys."""
+"""Metrics, posts, news from the vendor to Redis: what a plain client finds under the older system's keys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import redis
 from ingestion_assets.registry import Series
 from ingestion_assets.settings import load_settings
 from ingestion_assets.tables import DOMAIN_FEATURES, Table
+from ingestion_assets.tables.news import NEWS_ITEMS
 from ingestion_assets.tables.onchain import METRICS
 from ingestion_assets.tables.social import POSTS
 from ingestion_assets_tests.market_world import asset_key
+from ingestion_assets_tests.sources.news.feeds import item, rss, served
+from ingestion_assets_tests.sources.replay import Replay
 
 NOW = datetime.now(UTC)
 TODAY = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -116,3 +119,28 @@ def test_rows_of_slow_domains_stay_longer_unless_said_otherwise():
     assert settings.feature_ttl("market") == 3_600
     assert settings.feature_ttl("news") == 60
     assert settings.feature_ttl("onchain") > 2 * 86_400 > settings.feature_ttl("social") > 3_600
+
+
+def test_news_are_counted_by_feed_and_a_story_of_two_feeds_once_for_all(world, client):
+    at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(minutes=30)
+    story = "https://paper.example/one"
+    first = rss(
+        item("a", at=at, title="Bitcoin soars", link=story), item("b", at=at, title="Exchange hacked")
+    )
+    second = rss(item("c", at=at, title="Bitcoin soars", link=f"{story}?utm_source=rss"))
+    with Replay({"/a": served(first), "/b": served(second)}) as replay:
+        world.setenv(EXCHANGE_URLS=json.dumps({"rss": replay.url}))
+        since = at - timedelta(hours=1)
+        made = [
+            Series(f"rss.{n}", "news", "rss", n, listed_at=since, metadata={"url": f"{replay.url}/{n}"})
+            for n in ("a", "b")
+        ]
+        world.bench.registry.add_missing(made)
+        world.instance.add_dynamic_partitions("news", ["rss.a", "rss.b"])
+        ingest(world, NEWS_ITEMS, f"{since:%Y-%m}|rss.a", f"{OPEN}|rss.b")
+    follow(world, "sentiment_news")
+    follow(world, "features_news")
+    hour = int(at.replace(minute=0).timestamp())
+    feed, both = (values(client, f"features:news:{name}:1h")[hour] for name in ("rss.a", "rss"))
+    assert (feed["count"], feed["share_positive"], feed["share_negative"]) == (2, 0.5, 0.5)
+    assert (both["count"], both["judged"]) == (2, 2)
