@@ -1,7 +1,7 @@
 """What follows metrics, posts and news: their features, in the lake and online."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -16,6 +16,7 @@ from ingestion_assets.tables import DOMAIN_FEATURES
 from ingestion_assets.tables.domain_features import BUCKETS, domain_of
 
 AT_ONCE = 500
+LAST_BUCKET = timedelta(days=1)  # so long a month is looked at after its end, as its last bucket has to end
 DOMAINS = tuple(dict.fromkeys(domain_of(table) for table in DOMAIN_FEATURES.values()))
 
 
@@ -61,7 +62,7 @@ def _follow(domain: str, settings: Settings) -> dg.SensorDefinition:
     )
     def follow(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
         marks: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
-        now, keys = month_of(datetime.now(UTC)), set()
+        now, keys = datetime.now(UTC), set()
         for path in upstream:
             records = context.instance.fetch_materializations(
                 dg.AssetRecordsFilter(
@@ -84,14 +85,14 @@ def _follow(domain: str, settings: Settings) -> dg.SensorDefinition:
     return follow
 
 
-def _affected(record: dg.EventLogRecord, open_month: str, *, looks_back: bool) -> set[str]:
+def _affected(record: dg.EventLogRecord, now: datetime, *, looks_back: bool) -> set[str]:
     """The partitions to make anew; the days of a month are looked back on from the next one."""
     if record.partition_key is None:
         return set()
     month, series = parts_of(record.partition_key)
     if changed_key(record) is None:
-        return {record.partition_key} if month == open_month else set()
+        return {record.partition_key} if month >= month_of(now - LAST_BUCKET) else set()
     following = month_of(month_window(month).end)
-    if looks_back and following <= open_month:
+    if looks_back and following <= month_of(now):
         return {record.partition_key, key_of(following, series)}
     return {record.partition_key}
