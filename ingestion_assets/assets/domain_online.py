@@ -37,7 +37,7 @@ def domain_online_asset(table: Table) -> dg.AssetsDefinition:
         output_required=False,
         kinds={"python", "redis"},
         description=f"The last rows of {table.path}, each until the domain's TTL after its "
-        f"end (FEATURE_TTL_OVERRIDES), as features:{domain}:….",
+        f"end (FEATURE_TTL_OVERRIDES), as `features:{domain}:…`.",
     )
     def online(
         context: dg.AssetExecutionContext, workbench: WorkbenchResource

@@ -35,7 +35,7 @@ def online_asset(timeframe: str, table: Table) -> dg.AssetsDefinition:
         output_required=False,
         kinds={"python", "redis"},
         description=f"The last rows of {table.path}, each until FEATURE_TTL_SEC after the end of its bar, "
-        f"as features:{DOMAIN}:<id>:{timeframe}:<epoch seconds>.",
+        f"as `features:{DOMAIN}:<id>:{timeframe}:<epoch seconds>`.",
     )
     def online(
         context: dg.AssetExecutionContext, workbench: WorkbenchResource
