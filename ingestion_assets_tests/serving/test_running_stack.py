@@ -150,6 +150,9 @@ def test_a_vendor_that_refuses_the_key_is_quoted_and_the_key_is_not(api: Api) ->
     assert refused.detail.startswith("ingest_onchain failed: ")
     assert "401" in refused.detail
     assert WRONG_KEY.encode() not in refused.body
+    (series,) = [s.id for s in api.bench.registry.series("onchain") if s.source == "covalent"]
+    off = api("PUT", f"/api/v1/symbols/{series}/status", body={"status": "disabled"}, token=TOKEN)
+    assert off.json["enabled"] is False, "or it would fail every execution of the registry"
 
 
 def test_a_backfill_tells_six_figures_that_add_up(api: Api) -> None:
