@@ -124,6 +124,15 @@ def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) 
     assert held.ok().json == [{"n": (31 + 29) * 1440}]
     again = checkout("backfill", "BTCUSDT", "--from", "2024-01-01", "--to", "2024-03-01").ok()
     assert "Nothing to fetch" in again.err
+
+    # Of a table that feeds give, likewise, though its series is new to Dagster.
+    checkout("registry", "add", "binance", "BTC/USDT:USDT", "--no-backfill").ok()
+    funding = ("binance.BTC-USDT-PERP", "--table", "funding_rates", "--from", "2024-01", "--to", "2024-03")
+    done = checkout("backfill", *funding, "--json", timeout=400).ok()
+    assert list(done.json["backfills"]) == ["derivatives/funding_rates"]
+    assert (done.json["partitions"], done.json["failed_partitions"]) == (2, 0)
+    assert done.json["new_rows"] == (31 + 29) * 3
+
     launched = checkout(
         *("backfill", "BTCUSDT", "--from", "2023-01-01", "--to", "2023-02-01", "--no-follow", "--json"),
     ).ok()

@@ -89,7 +89,7 @@ class Glassnode(Vendor):
         await self._client.get("/v1/user/api_usage", parse=lambda body: None)
         return told_now(self._client)
 
-    @feed(METRICS, phase="rest", page_rows=5_000, settle=SETTLE)
+    @feed(METRICS, phase="rest", page_rows=5_000, page_cost=2, settle=SETTLE)
     async def metrics(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         """One answer for all; what the month held before the window is asked along, for it may be revised.
 
