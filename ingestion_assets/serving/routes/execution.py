@@ -61,7 +61,7 @@ def _launch(
     if symbols is None:
         busy = at_work(given.dagster, ingestion.CAUSE, cause)
         if busy:  # who asks again and again does not pile up runs
-            raise StillRunning(busy[0], run_page(given.dagster, busy[0]))
+            raise StillRunning(busy[-1], run_page(given.dagster, busy[-1]))  # the first that was launched
     window = Window(now - timedelta(minutes=ingestion.LOOK_BACK_MINUTES), now)
     launched = []
     for table in tables:
