@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from benchmarks.contenders.online import LIFE, Work, run
 class Feast:
     def __init__(self, url: str, work: Work) -> None:
         folder = Path(tempfile.mkdtemp(prefix="feast-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         parts = urlsplit(url)
         config = RepoConfig(
             project="bench",
