@@ -57,6 +57,9 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
     # What one test has configured is not to hide log lines from the next one's caplog.
     monkeypatch.setattr(logging.getLogger(LOGGER), "propagate", True)
+    logging.getLogger(LOGGER).setLevel(logging.NOTSET)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith(LOGGER)]:
+        logging.getLogger(name).disabled = False
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,11 +116,23 @@ class RunningStack:
         return {series.id for series in Registry(catalog).series("market")}
 
     def _stop_automation(self) -> None:
+        self.wait_for(self._stopped, "schedules and sensors that stop")
+
+    def _stopped(self) -> bool:
+        """The daemon notes each one's state when it first sees it: where both do, one is refused with 500."""
+        still = list(self._at_work())
+        for stop, name in still:
+            with contextlib.suppress(urllib.error.HTTPError):
+                self.ask(stop, id=name)
+        return not still
+
+    def _at_work(self) -> Iterator[tuple[str, str]]:
         for node in self.ask(_INSTIGATORS)["repositoriesOrError"]["nodes"]:
-            for schedule in node["schedules"]:
-                self.ask(_STOP_SCHEDULE, id=schedule["scheduleState"]["id"])
-            for sensor in node["sensors"]:
-                self.ask(_STOP_SENSOR, id=sensor["sensorState"]["id"])
+            kinds = (("schedules", "scheduleState", _STOP_SCHEDULE), ("sensors", "sensorState", _STOP_SENSOR))
+            for many, state, stop in kinds:
+                for one in node[many]:
+                    if one[state]["status"] == "RUNNING":
+                        yield stop, one[state]["id"]
 
     def _left_over(self) -> Iterator[tuple[int, str]]:
         """Processes that were started with our root as their DAGSTER_HOME."""
