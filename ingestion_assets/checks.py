@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from ingestion_assets.ingestion.audit import Audit, Lateness, audit, lateness
+from ingestion_assets.ingestion.audit import Audit, Lateness, lateness
 from ingestion_assets.intervals import Window, ceiling, iso
 from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
@@ -57,7 +57,6 @@ def gap_audits(
     among: Collection[str] | None = None,
 ) -> list[Audit]:
     """Audits of the series that follow the table, or of those `among` them."""
-    grace = timedelta(minutes=bench.settings.freshness_minutes)
     since = None
     if recent_months is not None:
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -65,7 +64,7 @@ def gap_audits(
             first = (first - timedelta(days=1)).replace(day=1)
         since = first
     return [
-        audit(table, series, bench.lake, bench.ledger, now, grace=grace, since=since)
+        bench.audit(table, series, now, since)
         for series in followed(bench, table)
         if among is None or series.id in among
     ]
@@ -74,7 +73,7 @@ def gap_audits(
 def freshness_result(bench: Workbench, table: Table, now: datetime) -> dg.AssetCheckResult:
     """Late series, and venues most of whose series are late; alerts.py turns these into messages."""
     settle = timedelta(seconds=bench.settings.settle_seconds)
-    limit = table.late_after or timedelta(minutes=bench.settings.freshness_minutes)
+    limit = bench.patience(table)
     entries = bench.registry.entries(table.domain)
     known_since = {entry.series.id: entry.created_at for entry in entries}
     states = lateness(table, followed(bench, table), bench.lake, now, settle, known_since)

@@ -18,7 +18,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, land_computed, unlanded
-from ingestion_assets.ingestion.audit import audit
+from ingestion_assets.ingestion.audit import Audit, audit
 from ingestion_assets.ingestion.candles import CandleDesk
 from ingestion_assets.ingestion.feeds import FeedDesk
 from ingestion_assets.ingestion.fetch import Desk
@@ -327,11 +327,20 @@ class Workbench:
 
     def expect(self, newcomers: Iterable[Series], now: datetime) -> None:
         """Note in the ledger what the lake should hold of new series and nobody has fetched yet."""
-        grace = timedelta(minutes=self.settings.freshness_minutes)
         for series in newcomers:
             for table in FETCHED.values():
                 if series.follows(table):
-                    audit(table, series, self.lake, self.ledger, now, grace=grace)
+                    self.audit(table, series, now)
+
+    def audit(self, table: Table, series: Series, now: datetime, since: datetime | None = None) -> Audit:
+        """What the lake lacks of a series, noted in the ledger; what may still come in time is no gap."""
+        grace = self.patience(table)
+        return audit(table, series, self.lake, self.ledger, now, grace=grace, since=since)
+
+    def patience(self, table: Table) -> timedelta:
+        """How far behind the present a table may be: FRESHNESS_MINUTES, or more where rows come late."""
+        usual = timedelta(minutes=self.settings.freshness_minutes)
+        return max(usual, table.late_after or usual)
 
     async def look_up(self, exchange: str, symbol: str) -> Market:
         """The market at the venue; raises NotFound with the nearest names."""

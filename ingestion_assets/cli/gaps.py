@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -30,19 +30,16 @@ def gaps(
     from ingestion_assets.cli import environment, output
     from ingestion_assets.cli.selection import chosen
     from ingestion_assets.cli.table_choice import choice
-    from ingestion_assets.ingestion.audit import audit
     from ingestion_assets.intervals import bars
 
     bench = environment.bench()
     meant = choice(timeframe or (), table or (), domain or ())
     now = datetime.now(UTC)
-    fresh = timedelta(minutes=bench.settings.freshness_minutes)
     audits: list[tuple[Table, Audit]] = []
     found: list[tuple[Gap, int]] = []
     for one, tables in chosen(bench, series or (), meant, everything):
         for kept in tables:
-            grace = max(fresh, kept.late_after or fresh)
-            audits.append((kept, audit(kept, one, bench.lake, bench.ledger, now, grace=grace)))
+            audits.append((kept, bench.audit(kept, one, now)))
             found += [(gap, bars([gap.window], kept.grain)) for gap in bench.ledger.open(kept.path, one.id)]
     lacking = sum(one.absent + one.pending for _, one in audits)
     if as_json:

@@ -129,7 +129,6 @@ def _gaps(bench: Workbench) -> list[Metric]:
 def _freshness(bench: Workbench) -> list[Metric]:
     settings, now = bench.settings, datetime.now(UTC)
     settle = timedelta(seconds=settings.settle_seconds)
-    limit = timedelta(minutes=settings.freshness_minutes)
     lag = GaugeMetricFamily(
         "ingestion_freshness_lag_seconds",
         "How far the newest bar held is behind the newest that could be.",
@@ -139,7 +138,9 @@ def _freshness(bench: Workbench) -> list[Metric]:
         "ingestion_freshness_lag_max_seconds", "The same of the latest series of an asset.", labels=["asset"]
     )
     stale = GaugeMetricFamily(
-        "ingestion_stale_series", "Series that are further behind than FRESHNESS_MINUTES.", labels=["asset"]
+        "ingestion_stale_series",
+        "Series that are further behind than FRESHNESS_MINUTES, or than is usual where rows come late.",
+        labels=["asset"],
     )
     left_out = GaugeMetricFamily(
         "metrics_series_left_out", "Series beyond METRICS_MAX_SERIES.", labels=["asset"]
@@ -153,7 +154,7 @@ def _freshness(bench: Workbench) -> list[Metric]:
         for state in states[: settings.metrics_max_series]:
             lag.add_metric([table.path, state.series.id], state.late_by.total_seconds())
         worst.add_metric([table.path], states[0].late_by.total_seconds() if states else 0)
-        stale.add_metric([table.path], sum(state.late_by > limit for state in states))
+        stale.add_metric([table.path], sum(state.late_by > bench.patience(table) for state in states))
         left_out.add_metric([table.path], max(0, len(states) - settings.metrics_max_series))
     return [lag, worst, stale, left_out]
 

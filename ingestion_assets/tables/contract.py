@@ -71,7 +71,7 @@ class Table:
     # How it is kept up to date, where vendors' feeds give it.
     cron: str | None = None  # when the newest is fetched
     ways: tuple[str, ...] = ("bulk", "rest")  # in which of a strategy's phases it comes
-    late_after: timedelta | None = None  # so far behind the present is late; else FRESHNESS_MINUTES
+    late_after: timedelta | None = None  # rows come so late; FRESHNESS_MINUTES, if that is longer
 
     # For a reader who decides whether to use it.
     origin: str = ""

@@ -75,6 +75,27 @@ def test_a_series_never_fetched_is_missing(btc: Ingest) -> None:
     assert done.json["series"][0]["never_fetched"] == done.json["missing_bars"] > 0
 
 
+def test_the_check_and_the_command_leave_a_late_table_the_same_time(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A metric of yesterday is not told today; two days of four are expected, by whoever looks."""
+    from datetime import UTC, datetime
+
+    from ingestion_assets.checks import gap_audits
+    from ingestion_assets.registry import Series
+    from ingestion_assets.tables.onchain import DAY, METRICS
+
+    monkeypatch.setenv("GLASSNODE_API_KEY", "any")
+    bench, today = ingest.bench, datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    metric = "glassnode.BTC.addresses.active_count"
+    since = today - 4 * DAY
+    bench.registry.add(Series(metric, "onchain", "glassnode", "BTC/addresses", backfill_from=since))
+    told = ingest("gaps", "--json").json["series"]
+    (seen,) = gap_audits(bench, METRICS, datetime.now(UTC), None)
+    assert [(one["series"], one["expected"], one["missing"]) for one in told] == [(metric, 2, 2)]
+    assert (seen.expected, seen.pending) == (2, 2)
+
+
 def test_a_hole_that_the_venue_affirms_is_explained(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     with Simulator() as vendor:
         monkeypatch.setenv("BINANCE_URL", vendor.url)

@@ -6,6 +6,7 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingestion_assets.embedded import free_port
@@ -13,6 +14,7 @@ from ingestion_assets.intervals import Window
 from ingestion_assets.registry import Series
 from ingestion_assets.stores.gap_ledger import Hole
 from ingestion_assets.tables import INGESTED
+from ingestion_assets.tables.social import POSTS
 from ingestion_assets_tests.serving.conftest import Api, serving
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -86,6 +88,22 @@ def test_series_are_named_up_to_the_bound_the_latest_first(home: Path) -> None:
     assert one(found, "metrics_series_left_out", asset="market/ohlcv_1m") == 7
     assert one(found, "ingestion_stale_series", asset="market/ohlcv_1m") == 0  # known for a moment only
     assert one(found, "ingestion_series", domain="market", status="idle") == 12
+
+
+def test_what_comes_late_by_its_nature_is_not_stale_before_that(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWITTER_BEARER_TOKEN", "any")
+    now = datetime.now(UTC)
+    with serving() as api:
+        for name, minutes in (("x.bitcoin", 60), ("x.ether", 180)):
+            api.bench.registry.add(Series(name, "social", "x", name[2:], metadata={"tables": ["posts"]}))
+            known = Window(now - timedelta(minutes=minutes + 1), now - timedelta(minutes=minutes))
+            month = f"{known.start:%Y-%m}"
+            api.bench.lake.merge(POSTS, name, month, POSTS.empty(), notes={}, covered=[known])
+        found = scraped(api)
+    assert one(found, "ingestion_freshness_lag_seconds", asset=POSTS.path, series="x.bitcoin") > 3_000
+    assert one(found, "ingestion_stale_series", asset=POSTS.path) == 1
 
 
 def test_gaps_are_counted_by_reason_with_the_bars_they_lack(api: Api) -> None:
