@@ -6,6 +6,7 @@
     not_listed      the instrument did not trade then
     unrecoverable   the venue no longer serves that time
     healed          it was one of the above and is filled now (`was` tells which)
+    not_wanted      it was one of the above, and the registry asks for that time no more
 
 Open entries of one table and series never overlap. A verdict expires, and is then asked about again;
 nothing is masked for ever.
@@ -27,6 +28,7 @@ from ingestion_assets.stores.catalog import GAPS, Catalog
 
 MISSING, NO_TRADES, VENUE_OUTAGE = "missing", "no_trades", "venue_outage"
 NOT_LISTED, UNRECOVERABLE, HEALED = "not_listed", "unrecoverable", "healed"
+NOT_WANTED = "not_wanted"
 VERDICTS = (NO_TRADES, VENUE_OUTAGE, NOT_LISTED, UNRECOVERABLE)
 
 # How long a verdict is believed. What is young may still be filled in by the venue.
@@ -124,14 +126,7 @@ class GapLedger:
                 else:
                     first, end = _span(spans, hole.window)
                     come.append(_new(table, series, hole, before[first:end], run, now))
-            one = GAPS.c.id == sa.bindparam("gap")
-            for statement, rows in (
-                (GAPS.delete().where(one), gone),
-                (GAPS.update().where(one), again),
-                (GAPS.insert(), come),
-            ):
-                if rows:
-                    db.execute(statement, rows)
+            _write(db, gone, again, come)
 
     def believed_empty(self, table: str, series: str, now: datetime) -> list[Window]:
         """Where the venue has said that there is nothing, and that is still believed."""
@@ -210,6 +205,39 @@ class GapLedger:
                     ],
                 )
         return outages
+
+
+def withdraw(db: sa.Connection, series: str, windows: list[Window], evidence: str, now: datetime) -> None:
+    """Close what is open in these windows, in every table: nobody wants that time any more. That the
+    instrument did not trade then stays said."""
+    gone: list[dict[str, Any]] = []
+    come: list[dict[str, Any]] = []
+    for gap in _open(db, series=series, only=GAPS.c.reason != NOT_LISTED):
+        inside = intersect([gap.window], windows)
+        if inside:
+            values = _values(gap)
+            closed = values | {"was": gap.reason, "reason": NOT_WANTED, "evidence": evidence}
+            closed |= {"checked_at": now, "closed_at": now, "next_try_at": None, "expires_at": None}
+            gone.append({"gap": gap.id})
+            come += [closed | {"start": w.start, "end": w.end} for w in inside]
+            come += [values | {"start": w.start, "end": w.end} for w in subtract([gap.window], windows)]
+    _write(db, gone, [], come)
+
+
+def _write(
+    db: sa.Connection,
+    gone: list[dict[str, Any]],
+    again: list[dict[str, Any]],
+    come: list[dict[str, Any]],
+) -> None:
+    one = GAPS.c.id == sa.bindparam("gap")
+    for statement, rows in (
+        (GAPS.delete().where(one), gone),
+        (GAPS.update().where(one), again),
+        (GAPS.insert(), come),
+    ):
+        if rows:
+            db.execute(statement, rows)
 
 
 def _span(windows: list[Window], window: Window) -> tuple[int, int]:

@@ -13,8 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ingestion_assets.intervals import Window, iso, union
 from ingestion_assets.registry import Series, Status, Strategy, check_id
 from ingestion_assets.stores.catalog import SERIES, Catalog
+from ingestion_assets.stores.gap_ledger import withdraw
+
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class RegistryError(ValueError):
@@ -62,8 +66,14 @@ class Registry:
         return added
 
     def update(self, series: Series) -> None:
-        """Replace what is said about a series; its state stays."""
-        self._change(series.id, **_row(series))
+        """Replace what is said about a series; its state stays. Gaps of a time that no longer belongs to it
+        are closed."""
+        before, now = self.require(series.id).series, datetime.now(UTC)
+        with self.catalog.begin() as db:
+            values = _row(series) | {"updated_at": now}
+            db.execute(SERIES.update().where(SERIES.c.id == series.id).values(**values))
+            if unwanted := _left(before, series):
+                withdraw(db, series.id, unwanted, f"the registry has it {_span_text(series)}", now)
 
     def entries(self, domain: str | None = None, *, enabled_only: bool = False) -> list[Entry]:
         query = sa.select(SERIES).order_by(SERIES.c.id)
@@ -152,6 +162,27 @@ class Registry:
     def _change(self, series_id: str, **values: Any) -> None:
         self.require(series_id)
         self._set([series_id], **values)
+
+
+def _left(before: Series, after: Series) -> list[Window]:
+    """The time at both ends that belonged to a series and does no more."""
+    first, end = _bounds(before)
+    new_first, new_end = _bounds(after)
+    left = [Window(max(new_end, first), end)] if new_end < end else []
+    if first != _EARLIEST and first < new_first:
+        left.append(Window(first, min(new_first, end)))
+    return union(left)
+
+
+def _bounds(series: Series) -> tuple[datetime, datetime]:
+    first = max(filter(None, (series.backfill_from, series.listed_at)), default=_EARLIEST)
+    return first, series.delisted_at or _LATEST
+
+
+def _span_text(series: Series) -> str:
+    first, end = _bounds(series)
+    until = "on" if end == _LATEST else f"to {iso(end)}"
+    return until if first == _EARLIEST else f"from {iso(first)} {until}"
 
 
 def process_owner() -> str:

@@ -13,7 +13,7 @@ from ingestion_assets.intervals import Window
 from ingestion_assets.partitions import RANGE_END, RANGE_START
 from ingestion_assets.settings import load_settings
 from ingestion_assets.simulator import Fault
-from ingestion_assets.stores.gap_ledger import HEALED, MISSING, NO_TRADES, Hole
+from ingestion_assets.stores.gap_ledger import HEALED, MISSING, NO_TRADES, NOT_WANTED, Hole
 from ingestion_assets_tests.market_world import M1, M5, asset_key, utc
 
 BTC, ETH, SOL = "binance.BTC-USDT", "binance.ETH-USDT", "binance.SOL-USDT"
@@ -113,6 +113,26 @@ def test_leaves_series_alone_that_are_disabled_or_do_not_follow_the_table(world)
     assert [gap.attempts for gap in world.bench.ledger.open()] == [0, 0]
     world.bench.registry.enable(BTC)
     assert ranges(world.tick("healing")) == [(f"2024-01|{BTC}", f"2024-01|{BTC}")]
+
+
+def test_what_is_wanted_no_more_is_neither_fetched_nor_counted(world):
+    """The ledger was written when the series was wanted from January to March."""
+    world.register(BTC, since=utc(2024, 1, 1), until=utc(2024, 4, 1))
+    gap_audits(world.bench, M1, datetime.now(UTC), None)
+    world.change(BTC, backfill_from=utc(2024, 2, 1), delisted_at=utc(2024, 3, 1))
+    (left,) = world.bench.ledger.open()
+    assert (left.window, left.reason) == (Window(utc(2024, 2, 1), utc(2024, 3, 1)), MISSING)
+    assert ranges(world.tick("healing")) == [(f"2024-02|{BTC}", f"2024-02|{BTC}")]
+    story = world.bench.ledger.story(M1.path, BTC, Window(utc(2024, 1, 1), utc(2024, 4, 1)))
+    closed = [gap for gap in story if gap.closed_at is not None]
+    assert [(gap.window.start, gap.reason, gap.was) for gap in closed] == [
+        (utc(2024, 1, 1), NOT_WANTED, MISSING),
+        (utc(2024, 3, 1), NOT_WANTED, MISSING),
+    ]
+    assert "from 2024-02-01T00:00Z to 2024-03-01T00:00Z" in closed[0].evidence
+    world.change(BTC, backfill_from=utc(2024, 1, 1))
+    assert gap_audits(world.bench, M1, datetime.now(UTC), None)[0].expected == 60 * 1_440
+    assert world.bench.ledger.open()[0].window.start == utc(2024, 1, 1), "wanted again"
 
 
 def test_each_table_has_its_own_requests(world):

@@ -90,7 +90,7 @@ def test_the_check_and_the_command_leave_a_late_table_the_same_time(
     metric = "glassnode.BTC.addresses.active_count"
     since = today - 4 * DAY
     bench.registry.add(Series(metric, "onchain", "glassnode", "BTC/addresses", backfill_from=since))
-    told = ingest("gaps", "--json").json["series"]
+    told = ingest("gaps", "--table", "metrics_1d", "--json").json["series"]
     (seen,) = gap_audits(bench, METRICS, datetime.now(UTC), None)
     assert [(one["series"], one["expected"], one["missing"]) for one in told] == [(metric, 2, 2)]
     assert (seen.expected, seen.pending) == (2, 2)

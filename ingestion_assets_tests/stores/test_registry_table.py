@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestion_assets.intervals import Window
 from ingestion_assets.registry import Series, Status, Strategy
 from ingestion_assets.stores.catalog import SERIES
+from ingestion_assets.stores.gap_ledger import MISSING, NO_TRADES, NOT_LISTED, GapLedger, Hole
 from ingestion_assets.stores.registry_table import (
     Registry,
     RegistryError,
@@ -24,6 +26,7 @@ from ingestion_assets.stores.registry_table import (
     process_owner,
 )
 from ingestion_assets_tests.stores.conftest import MakeCatalog
+from ingestion_assets_tests.tables.candles import at, span
 
 BTC = Series("binance.BTC-USDT", "market", "binance", "BTC/USDT")
 ETH = Series("binance.ETH-USDT", "market", "binance", "ETH/USDT", enabled=False)
@@ -121,6 +124,37 @@ def test_updating_what_is_said_of_a_series_leaves_its_state(registry: Registry) 
     registry.update(dataclasses.replace(BTC, delisted_at=delisted))
     entry = registry.require(BTC.id)
     assert (entry.series.delisted_at, entry.status, entry.status_owner) == (delisted, Status.RUNNING, "run-1")
+
+
+def test_gaps_are_closed_of_the_time_that_is_taken_from_a_series_and_of_no_other(registry: Registry) -> None:
+    ledger, wanted = GapLedger(registry.catalog), dataclasses.replace(BTC, backfill_from=at(10))
+    registry.add_missing([wanted, ETH])
+    before = [Hole(span(0, 30)), Hole(span(30, 40), NO_TRADES), Hole(span(40, 50), NOT_LISTED)]
+    for series in (BTC.id, ETH.id):
+        for table in ("market/ohlcv_1m", "market/ohlcv_5m"):
+            ledger.record(table, series, span(0, 60), before, now=at(60))
+
+    def left(series: str) -> set[tuple[str, Window, str]]:
+        return {(gap.table, gap.window, gap.reason) for gap in ledger.open(series=series)}
+
+    untouched = left(ETH.id)
+    registry.update(dataclasses.replace(wanted, timeframes=("1m", "5m")))
+    assert len(left(BTC.id)) == 6, "the dates are what they were"
+    registry.update(dataclasses.replace(wanted, backfill_from=at(20), delisted_at=at(35)))
+    assert left(BTC.id) == {
+        (table, window, reason)
+        for table in ("market/ohlcv_1m", "market/ohlcv_5m")
+        for window, reason in (
+            (span(0, 10), MISSING),  # somebody asked for it although the registry did not
+            (span(20, 30), MISSING),
+            (span(30, 35), NO_TRADES),
+            (span(40, 50), NOT_LISTED),
+        )
+    }
+    assert left(ETH.id) == untouched
+    assert {gap.series for gap in ledger.due(at(10**6), 8)} == {BTC.id, ETH.id}
+    registry.update(dataclasses.replace(wanted, delisted_at=at(5)))
+    assert {window for _, window, _ in left(BTC.id)} == {span(0, 10), span(40, 50)}
 
 
 def test_the_state_of_a_series_follows_its_runs(registry: Registry) -> None:
