@@ -1,7 +1,8 @@
 """The address vendor GoldRush (Covalent): balances and transactions of any address on a few chains.
 
-Every address has sent something every forty minutes or so since 2024, in pages of 100, newest first. Any key
-is taken but one that begins with `wrong`.
+Every address has sent something every forty minutes or so since 2024. Pages of 100 are numbered
+from the oldest on, each newest first; without a number the youngest is given. Any key is taken but one
+that begins with `wrong`.
 """
 
 import base64
@@ -47,7 +48,7 @@ class Covalent:
         about["updated_at"] = _iso(self.market.clock.now_ms(), "000123")
         if what == "balances_v2":
             return self._told(about | {"items": self._balances(chain, address), "pagination": None}), 0
-        return self._told(about | self._transactions(chain, address, int(page or 0))), 0
+        return self._told(about | self._transactions(chain, address, page)), 0
 
     def _balances(self, chain: str, address: str) -> list[dict[str, Any]]:
         day = self.market.clock.now_ms() // 86_400_000
@@ -71,17 +72,18 @@ class Covalent:
             )
         return items
 
-    def _transactions(self, chain: str, address: str, page: int) -> dict[str, Any]:
+    def _transactions(self, chain: str, address: str, asked: str | None) -> dict[str, Any]:
         key = noise.key("transactions", self.market.world.seed, chain, address)
         now = self.market.clock.now_ms()
         total = max(0, (now - FIRST_MS) // GAP_MS)  # those whose time has come for certain
-        newest = total - 1 - page * AT_ONCE
-        items = [self._sent(key, address, n) for n in range(newest, max(-1, newest - AT_ONCE), -1)]
+        youngest = max(0, total - 1) // AT_ONCE
+        page = youngest if asked is None else int(asked)
+        numbers = range(page * AT_ONCE, min(total, (page + 1) * AT_ONCE))
+        items = [self._sent(key, address, n) for n in reversed(numbers)]
         root = f"https://{self._host}/v1/{chain}/address/{address}/transactions_v3/page"
-        more = newest - AT_ONCE >= 0
         links = {
-            "prev": f"{root}/{page + 1}/" if more else None,
-            "next": f"{root}/{page - 1}/" if page else None,
+            "prev": f"{root}/{page - 1}/" if page else None,
+            "next": f"{root}/{page + 1}/" if page < youngest else None,
         }
         return {"current_page": page, "links": links, "items": items}
 

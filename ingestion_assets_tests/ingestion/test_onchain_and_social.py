@@ -104,7 +104,7 @@ def test_transactions_of_two_months_are_read_on_one_way(desk):
 
 def test_a_way_that_breaks_off_keeps_its_younger_part(desk):
     part = window("2024-03-01", "2024-03-05")
-    path = f"/v1/eth-mainnet/address/{WALLET.rpartition('.')[2]}/transactions_v3/page/1/"
+    path = f"/v1/eth-mainnet/address/{WALLET.rpartition('.')[2]}/transactions_v3/page/"
     desk.simulator.faults.add(Fault("server_error", path=path, times=None))
     (landed,) = desk.ingest(TRANSACTIONS, WALLET, part)
     assert isinstance(landed.error, VendorDown)

@@ -7,8 +7,8 @@ Price     credits by the request; 402 when they are spent, so requests are count
 Limits    4 requests a second on the cheap plans, 50 on others
 Balances  all coins of an address at the present moment; numbers of up to 78 digits as text; a price that
           nobody knows is null; times have nine digits behind the second
-Transact. 100 to a page, newest first; `links.prev` leads to older ones, where it is told; without it pages
-          are numbered, and the one that is not full is the last
+Transact. newest first in a page; pages of 100 are numbered from the oldest one on, without a number the
+          youngest page is given; `links.prev` leads to the older one
 History   transactions: all; balances: the present
 Settled   blocks may be replaced for some minutes
 Errors    {"error": true, "error_code": "401" or 401, "error_message": …}, with HTTP 200 as well
@@ -21,8 +21,8 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from typing import Self
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -36,10 +36,10 @@ from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
 from ingestion_assets.sources.http import HttpClient, host_of
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.onchain.covalent_rows import (
+    AT_ONCE,
     SETTLE,
     Document,
     data_of,
-    items_of,
     normalise_balances,
     normalise_transactions,
     older_path,
@@ -51,7 +51,7 @@ from ingestion_assets.tables.onchain import BALANCES, TRANSACTIONS
 
 PUBLIC_URL = "https://api.covalenthq.com"
 LIMIT = Budget(limit=4, seconds=1, late_by=0.05)
-AT_ONCE = 100
+_BARE = {"no-logs": "true"}  # the events of a transaction are a hundred times as long as itself
 _ID = re.compile(r"([A-Za-z0-9-]+)[.:/]([A-Za-z0-9_-]+)")
 
 
@@ -97,12 +97,12 @@ class Covalent(Vendor):
 
     async def now(self) -> datetime:
         """Any answer's Date tells the time."""
-        await self._get("/v1/chains/", data_of)
+        await self._get("/v1/chains/")
         return told_now(self._client)
 
     @feed(BALANCES, phase="rest", page_rows=1, **slots(BALANCES))
     async def balances(self, series: Series, window: Window) -> AsyncIterator[Page]:
-        data = await self._get(f"/v1/{_place(series)}/balances_v2/", data_of)
+        data = await self._get(f"/v1/{_place(series)}/balances_v2/")
         read = read_at(self._client, self.options.origin)
         yield Page(normalise_balances(data, window.start, read, self.options.origin), window)
 
@@ -115,13 +115,16 @@ class Covalent(Vendor):
             yield page
 
     async def page(self, path: str) -> Document:
-        return await self._get(path, data_of)
+        return await self._get(path, _BARE)
 
     def rows(self, data: Document) -> pa.Table:
         return normalise_transactions(data, self.options.origin)
 
-    async def _get(self, path: str, parse: Any) -> Any:
-        return await paid(self.options.purse, 1, lambda: self._client.get(path, parse=parse), lambda _: 1)
+    async def _get(self, path: str, params: Mapping[str, str] | None = None) -> Document:
+        async def ask() -> Document:
+            return await self._client.get(path, params, parse=data_of)
+
+        return await paid(self.options.purse, 1, ask, lambda _: 1)
 
     def told_now(self) -> datetime:
         return told_now(self._client)
@@ -134,7 +137,8 @@ class _Walk:
         self._covalent, self.path = covalent, path
         self.begun: datetime | None = None
         self._read: list[pa.Table] = []
-        self._next: str | None = f"{path}/page/0/"
+        self._next: str | None = f"{path}/"
+        self._asked = set[str]()
         self._going = asyncio.Lock()
 
     async def answers(self) -> AsyncIterator[pa.Table]:
@@ -149,21 +153,14 @@ class _Walk:
             place += 1
 
     async def _on(self) -> None:
-        asked = self._next
-        assert asked is not None
-        data = await self._covalent.page(asked)
+        assert self._next is not None
+        self._asked.add(self._next)
+        data = await self._covalent.page(self._next)
         self.begun = self.begun or self._covalent.told_now()
         self._read.append(self._covalent.rows(data))
-        older = older_path(data)
-        if older is not None:
-            parts = urlsplit(older)  # on the host that we ask: the key goes nowhere else
-            self._next = parts.path
-            if self._next == asked:
-                raise MalformedAnswer(f"{asked} leads to itself")
-        elif "links" in data or len(items_of(data)) < AT_ONCE:
-            self._next = None
-        else:
-            self._next = f"{self.path}/page/{len(self._read)}/"
+        self._next = older_path(data, self.path)
+        if self._next in self._asked:
+            raise MalformedAnswer(f"{self._next} leads in a circle")
 
 
 def _place(series: Series) -> str:

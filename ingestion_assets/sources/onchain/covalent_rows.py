@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -26,6 +28,7 @@ from ingestion_assets.tables.onchain import BALANCES, TRANSACTIONS
 
 Document = Mapping[str, Any]
 SETTLE = timedelta(minutes=15)
+AT_ONCE = 100
 _DIGITS = re.compile(r"[0-9]{1,78}")
 _FRACTION = re.compile(r"\.(\d+)")
 
@@ -69,67 +72,74 @@ def problem_of(status: int, headers: Mapping[str, str], document: Any) -> Source
 
 def normalise_balances(data: Document, day: datetime, read_at: datetime, origin: str) -> pa.Table:
     """What an address holds, as rows of a day. Pure."""
-    rows = []
+    rows, read = [], {"source": origin, "known_at": read_at}
     for item in data["items"]:
-        try:
-            balance = _whole(item["balance"])
-            decimals = item.get("contract_decimals")
-            rows.append(
-                {
-                    "time": day,
-                    "contract": str(item["contract_address"]).lower(),
-                    "measured_at": moment_of(data["updated_at"]),
-                    "symbol": item.get("contract_ticker_symbol"),
-                    "name": item.get("contract_name"),
-                    "decimals": decimals,
-                    "balance": balance,
-                    "amount": None if decimals is None or balance is None else int(balance) / 10**decimals,
-                    "quote_rate": item.get("quote_rate"),
-                    "quote": item.get("quote"),
-                    "source": origin,
-                    "known_at": read_at,
-                }
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise MalformedAnswer(f"a balance cannot be read ({error!r}): {str(item)[:160]}") from None
-    return BALANCES.in_order(pa.Table.from_pylist(rows, schema=BALANCES.schema))
+        with _expected("a balance", item):
+            rows.append(_balance(item) | {"time": day, "measured_at": moment_of(data["updated_at"]), **read})
+    with _expected("the balances", rows):
+        return BALANCES.in_order(pa.Table.from_pylist(rows, schema=BALANCES.schema))
+
+
+def _balance(item: Document) -> dict[str, Any]:
+    balance, decimals = _whole(item["balance"]), item.get("contract_decimals")
+    return {
+        "contract": address_of(item["contract_address"]),
+        "symbol": item.get("contract_ticker_symbol"),
+        "name": item.get("contract_name"),
+        "decimals": decimals,
+        "balance": balance,
+        "amount": None if decimals is None or balance is None else int(balance) / 10**decimals,
+        "quote_rate": _number(item.get("quote_rate")),
+        "quote": _number(item.get("quote")),
+    }
 
 
 def normalise_transactions(data: Document, origin: str) -> pa.Table:
     """Transactions, newest first in the answer, oldest first here. Pure."""
     rows: list[dict[str, Any]] = []
     for item in data["items"]:
-        try:
+        with _expected("a transaction", item):
             rows.append(_transaction(item, origin))
-        except (KeyError, TypeError, ValueError) as error:
-            raise MalformedAnswer(f"a transaction cannot be read ({error!r}): {str(item)[:160]}") from None
     times = [row["time"] for row in rows]
     if times != sorted(times, reverse=True):
         raise MalformedAnswer("the transactions of an answer are not in falling order of time")
-    return TRANSACTIONS.distinct(pa.Table.from_pylist(rows, schema=TRANSACTIONS.schema))
+    with _expected("the transactions", rows):
+        return TRANSACTIONS.distinct(pa.Table.from_pylist(rows, schema=TRANSACTIONS.schema))
 
 
 def _transaction(item: Document, origin: str) -> dict[str, Any]:
     signed = moment_of(item["block_signed_at"])
     return {
-        "hash": str(item["tx_hash"]),
+        "hash": _told(item, "tx_hash"),
         "time": signed,
         "block": int(item["block_height"]),
         "offset": item.get("tx_offset"),
         "successful": item.get("successful"),
-        "from_address": str(item["from_address"]),
+        "from_address": _told(item, "from_address"),
         "to_address": item.get("to_address"),
         "value": _whole(item["value"]),
-        "value_quote": item.get("value_quote"),
+        "value_quote": _number(item.get("value_quote")),
         "fees_paid": _whole(item.get("fees_paid")),
         "gas_offered": item.get("gas_offered"),
         "gas_spent": item.get("gas_spent"),
         "gas_price": _whole(item.get("gas_price")),
-        "gas_quote": item.get("gas_quote"),
-        "gas_quote_rate": item.get("gas_quote_rate"),
+        "gas_quote": _number(item.get("gas_quote")),
+        "gas_quote_rate": _number(item.get("gas_quote_rate")),
         "source": origin,
         "known_at": signed + SETTLE,
     }
+
+
+def _told(item: Document, name: str) -> str:
+    text = item[name]
+    if not isinstance(text, str) or not text:
+        raise ValueError(f"{name} is {text!r}")
+    return text
+
+
+def _number(told: Any) -> float | None:
+    """A price; whole ones may have more digits than a float has."""
+    return None if told is None else float(told)
 
 
 def _whole(told: Any) -> str | None:
@@ -144,15 +154,33 @@ def _whole(told: Any) -> str | None:
 
 def moment_of(text: str) -> datetime:
     """ISO time in UTC; of nine digits behind the second six are kept."""
-    return datetime.fromisoformat(_FRACTION.sub(lambda m: f".{m[1][:6]:0<6}", text)).astimezone(UTC)
+    moment = datetime.fromisoformat(_FRACTION.sub(lambda m: f".{m[1][:6]:0<6}", text))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def older_path(data: Document) -> str | None:
-    """The link to older transactions, where links are told."""
-    links: Document = data.get("links") or {}
-    return links.get("prev")
+def address_of(told: Any) -> str:
+    """Capitals are a checksum behind 0x, and on chains with other addresses they count."""
+    if not isinstance(told, str) or not told:
+        raise ValueError(f"{told!r} is no address")
+    return told.lower() if told[:2].lower() == "0x" else told
 
 
-def items_of(data: Document) -> Sequence[Document]:
-    items: Sequence[Document] = data["items"]
-    return items
+def older_path(data: Document, root: str) -> str | None:
+    """The page before, on the host that we ask: the key goes nowhere else. None: this is the oldest."""
+    links, number = data.get("links"), data.get("current_page")
+    if isinstance(links, dict) and "prev" in links:
+        return urlsplit(links["prev"]).path if links["prev"] else None
+    if isinstance(number, int):
+        return f"{root}/page/{number - 1}/" if number > 0 else None
+    if len(data["items"]) >= AT_ONCE:
+        raise MalformedAnswer(f"a full page of {root} tells neither its number nor where older ones are")
+    return None
+
+
+@contextlib.contextmanager
+def _expected(what: str, sent: Any) -> Iterator[None]:
+    """What is missing or of another kind is named, with what was sent."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise MalformedAnswer(f"{what} cannot be read ({error!r}): {str(sent)[:160]}") from None

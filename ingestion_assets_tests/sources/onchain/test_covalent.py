@@ -26,7 +26,7 @@ from ingestion_assets_tests.sources.replay import Reply
 ADDRESS = "0x569be8d8b04538318e1722f6e375fd381d2da865"
 SERIES = Series(f"covalent.1287.{ADDRESS}", "onchain", "covalent", f"1287:{ADDRESS}")
 ROOT = f"/v1/1287/address/{ADDRESS}"
-HELD, SENT = f"{ROOT}/balances_v2/", f"{ROOT}/transactions_v3/page/0/"
+HELD, SENT = f"{ROOT}/balances_v2/", f"{ROOT}/transactions_v3/"
 DAY = window("2024-10-09", "2024-10-10")
 MOST = 2**256 - 1
 
@@ -53,9 +53,11 @@ def sent(number: int, minute: int, **more: object) -> dict:
 
 
 def paged(items: list[dict]) -> dict:
-    """Numbered pages without links, newest first."""
-    pages = [items[n : n + 100] for n in range(0, len(items) + 1, 100)]
-    return {f"{ROOT}/transactions_v3/page/{n}/": answer(page) for n, page in enumerate(pages)}
+    """Pages numbered from the oldest on, each newest first; the youngest is given without a number too."""
+    oldest_first = items[::-1]
+    pages = [oldest_first[n : n + 100][::-1] for n in range(0, len(items), 100)]
+    told = [answer(page, current_page=n) for n, page in enumerate(pages)]
+    return {f"{SENT}page/{n}/": one for n, one in enumerate(told)} | {SENT: told[-1]}
 
 
 def test_recorded_balances_give_what_is_held_exactly(recordings):
@@ -103,12 +105,13 @@ def test_a_number_that_was_rounded_is_refused():
         ask(Covalent, BALANCES, {HELD: answer([item])}, DAY, SERIES)
 
 
-def test_pages_are_followed_to_the_last_one_that_is_not_full():
+def test_pages_are_followed_from_the_youngest_to_the_oldest():
     items = [sent(n, n) for n in reversed(range(250))]
     pages, asked = ask(Covalent, TRANSACTIONS, paged(items), DAY, SERIES)
     rows = TRANSACTIONS.in_order(rows_of(TRANSACTIONS, pages))
     assert rows.column("block").to_pylist() == list(range(250))
-    assert [one.path[-3:] for one in asked] == ["/0/", "/1/", "/2/"]
+    assert [one.path for one in asked] == [SENT, f"{SENT}page/1/", f"{SENT}page/0/"]
+    assert {one.query["no-logs"] for one in asked} == {"true"}
     assert covered(pages)[-1].start == DAY.start
 
 
@@ -120,10 +123,10 @@ def test_pages_are_followed_no_further_than_the_window_goes():
 
 
 def test_links_lead_on_this_host_only():
-    prev = f"https://elsewhere.example{ROOT}/transactions_v3/page/41/"
+    prev = f"https://elsewhere.example{SENT}page/41/"
     answers = {
-        SENT: answer([sent(2, 2)], links={"prev": prev, "next": None}),
-        f"{ROOT}/transactions_v3/page/41/": answer([sent(1, 1)], links={"prev": None, "next": "…"}),
+        SENT: answer([sent(2, 2)], links={"prev": prev, "next": None}, current_page=42),
+        f"{SENT}page/41/": answer([sent(1, 1)], links={"prev": None, "next": "…"}),
     }
     pages, asked = ask(Covalent, TRANSACTIONS, answers, DAY, SERIES)
     assert rows_of(TRANSACTIONS, pages).num_rows == 2
@@ -131,10 +134,14 @@ def test_links_lead_on_this_host_only():
 
 
 def test_a_link_that_leads_nowhere_ends_the_chain():
-    again = answer([sent(2, 2)], links={"prev": f"https://x{ROOT}/transactions_v3/page/1/"})
-    answers = {SENT: again, f"{ROOT}/transactions_v3/page/1/": again}
+    again = answer([sent(2, 2)], links={"prev": f"https://x{SENT}page/1/"})
     with pytest.raises(MalformedAnswer, match="leads"):
-        ask(Covalent, TRANSACTIONS, answers, DAY, SERIES)
+        ask(Covalent, TRANSACTIONS, {SENT: again, f"{SENT}page/1/": again}, DAY, SERIES)
+
+
+def test_a_full_page_that_does_not_say_where_older_ones_are_is_not_taken_for_all_there_is():
+    with pytest.raises(MalformedAnswer, match="neither its number nor where older ones are"):
+        ask(Covalent, TRANSACTIONS, {SENT: answer([sent(n, n) for n in reversed(range(100))])}, DAY, SERIES)
 
 
 def test_many_of_one_moment_on_two_pages_all_come():
@@ -142,6 +149,61 @@ def test_many_of_one_moment_on_two_pages_all_come():
     pages, _ = ask(Covalent, TRANSACTIONS, paged(items), DAY, SERIES)
     rows = rows_of(TRANSACTIONS, pages)
     assert sorted(rows.column("block").to_pylist()) == list(range(220))
+
+
+def test_what_vendors_leave_open_is_null_and_addresses_keep_their_capitals_where_they_count():
+    solana = "So11111111111111111111111111111111111111112"
+    items = [
+        {"contract_address": solana, "balance": "7", "contract_decimals": None, "contract_name": None},
+        {
+            "contract_address": "0xAbC",
+            "balance": "0",
+            "contract_decimals": 0,
+            "quote": 2**64,
+            "logo_url": None,
+        },
+    ]
+    pages, _ = ask(Covalent, BALANCES, {HELD: answer(items)}, DAY, SERIES)
+    rows = {row["contract"]: row for row in rows_of(BALANCES, pages).to_pylist()}
+    assert set(rows) == {solana, "0xabc"}
+    assert (rows[solana]["amount"], rows[solana]["decimals"], rows[solana]["name"]) == (None, None, None)
+    assert (rows["0xabc"]["amount"], rows["0xabc"]["quote"], rows["0xabc"]["quote_rate"]) == (
+        0.0,
+        2.0**64,
+        None,
+    )
+
+
+def test_a_transaction_with_all_that_the_vendor_tells_and_one_with_the_least():
+    full = sent(2, 9, tx_offset=3, successful=False, value=str(MOST), gas_quote=2**60, gas_quote_rate=3000)
+    full |= {
+        "value_quote": 1.5,
+        "log_events": [{"decoded": None}],
+        "internal_transfers": [],
+        "miner_address": "0x1",
+    }
+    least = sent(1, 8, fees_paid=None, gas_price=None, gas_spent=None, gas_offered=None)
+    pages, _ = ask(Covalent, TRANSACTIONS, {SENT: answer([full, least], links={"prev": None})}, DAY, SERIES)
+    one, two = TRANSACTIONS.in_order(rows_of(TRANSACTIONS, pages)).to_pylist()
+    assert (one["fees_paid"], one["gas_price"], one["gas_spent"], one["successful"]) == (None,) * 4
+    assert (two["value"], two["offset"], two["successful"]) == (str(MOST), 3, False)
+    assert (two["gas_quote"], two["gas_quote_rate"], two["value_quote"]) == (2.0**60, 3000.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        sent(1, 1, from_address=None),
+        sent(1, 1, tx_hash=None),
+        sent(1, 1, gas_spent="many"),
+        sent(1, 1, block_signed_at=None),
+        "0x1",
+        None,
+    ],
+)
+def test_a_transaction_that_is_not_as_documented_is_named(item):
+    with pytest.raises(MalformedAnswer, match="cannot be read"):
+        ask(Covalent, TRANSACTIONS, {SENT: answer([item])}, DAY, SERIES)
 
 
 def test_the_recorded_401_is_a_wrong_key(recordings):
