@@ -52,7 +52,7 @@ LIMIT = Budget(limit=450, seconds=900)
 FEWEST, MOST = 10, 100
 SERVED = timedelta(days=7) - timedelta(minutes=10)
 LONGEST_QUERY = 128  # as many characters as a series' symbol may have
-_FIELDS = "author_id,created_at,edit_history_tweet_ids,lang,public_metrics,referenced_tweets"
+_FIELDS = "author_id,created_at,edit_history_tweet_ids,lang,note_tweet,public_metrics,referenced_tweets"
 
 
 class X(Vendor):

@@ -24,6 +24,8 @@ from ingestion_assets.sources.http import expect_json
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.social import POST_COUNTS, POSTS
 
+_SPENT = ("UsageCapExceeded", "CreditsDepleted", "SpendCapReached")
+_SPENT_TYPES = ("/problems/usage-capped", "/problems/credits")
 log = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
@@ -45,6 +47,8 @@ def document_of(body: bytes) -> Document:
     except orjson.JSONDecodeError as error:
         raise MalformedAnswer(f"the answer is cut-off or broken JSON ({error}): {excerpt(body)}") from None
     problems = document.get("errors")
+    if problems and not isinstance(problems, list):
+        raise MalformedAnswer(f"errors of an answer are no list: {str(problems)[:160]}")
     if problems and "data" not in document and "meta" not in document:
         raise BadRequest(f"HTTP 200 with errors only: {_words(problems[0])}")
     if problems:
@@ -84,10 +88,10 @@ def _post(entry: Document, known: datetime, origin: str) -> dict[str, Any]:
             raise MalformedAnswer(f"id {number!r} of a post is no number as text")
         row = {
             "id": number,
-            "time": _moment(entry["created_at"]) if entry.get("created_at") else time_of(int(number)),
+            "time": _posted(entry),
             "kind": "comment" if _answers_to(entry) else "post",
             "author": entry.get("author_id"),
-            "text": str(entry["text"]),
+            "text": _full_text(entry),
             "url": f"https://x.com/i/status/{number}",
             "language": entry.get("lang"),
             "answers_to": _answers_to(entry),
@@ -95,10 +99,22 @@ def _post(entry: Document, known: datetime, origin: str) -> dict[str, Any]:
             "source": origin,
             "known_at": known,
         }
-    except (KeyError, ValueError) as error:
-        raise MalformedAnswer(f"a post cannot be read ({error!r}): {str(dict(entry))[:160]}") from None
-    metrics = entry.get("public_metrics") or {}
-    return row | {name: metrics.get(told) for name, told in _METRICS.items()}
+        metrics = entry.get("public_metrics") or {}
+        return row | {name: metrics.get(told) for name, told in _METRICS.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedAnswer(f"a post cannot be read ({error!r}): {str(entry)[:160]}") from None
+
+
+def _full_text(entry: Document) -> str:
+    """Of a long post `text` holds the beginning only."""
+    return str((entry.get("note_tweet") or {}).get("text") or entry["text"])
+
+
+def _posted(entry: Document) -> datetime:
+    """As told, but of an edited post not when its first version was: it is searched for by its own id."""
+    told = _moment(entry["created_at"]) if entry.get("created_at") else time_of(int(entry["id"]))
+    edited = _edited(entry)
+    return told if edited is None else max(told, edited.replace(microsecond=0))
 
 
 def _answers_to(entry: Document) -> str | None:
@@ -123,7 +139,10 @@ def _entries(document: Document, table: Table) -> Sequence[Document]:
 
 
 def _table(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
-    return table.in_order(pa.Table.from_pylist(rows, schema=table.schema))
+    try:
+        return table.in_order(pa.Table.from_pylist(rows, schema=table.schema))
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise MalformedAnswer(f"{table.name} cannot be read ({error}): {str(rows[:1])[:160]}") from None
 
 
 def _moment(text: str) -> datetime:
@@ -149,7 +168,7 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes, now: float)
     if not isinstance(said, dict) or status < 400:
         return None
     text = f"HTTP {status}: {_words(said)}"
-    if status == 402 or "UsageCapExceeded" in text or "CreditsDepleted" in text:
+    if status == 402 or said.get("title") in _SPENT or str(said.get("type", "")).endswith(_SPENT_TYPES):
         return QuotaSpent(text)
     if status == 429:
         reset = headers.get("x-rate-limit-reset", "")
@@ -158,7 +177,8 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes, now: float)
 
 
 def _words(said: Document) -> str:
-    nested = (said.get("errors") or [{}])[0] if isinstance(said.get("errors"), list) else {}
+    listed = said.get("errors")
+    nested = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
     parts = (said.get("title"), said.get("detail"), said.get("message"), nested.get("message"))
     words = list(dict.fromkeys(str(part) for part in parts if part))
     return ": ".join(words)[:300] or str(dict(said))[:300]

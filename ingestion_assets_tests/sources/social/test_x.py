@@ -14,7 +14,13 @@ from ingestion_assets.registry import Series
 from ingestion_assets.sources.errors import AuthError, BadRequest, MalformedAnswer, QuotaSpent, RateLimited
 from ingestion_assets.sources.feeds import Page
 from ingestion_assets.sources.social.x import X
-from ingestion_assets.sources.social.x_posts import document_of, first_id, normalise_counts, time_of
+from ingestion_assets.sources.social.x_posts import (
+    document_of,
+    first_id,
+    normalise_counts,
+    normalise_posts,
+    time_of,
+)
 from ingestion_assets.sources.spending import Allowance
 from ingestion_assets.stores.budgets import Budgets
 from ingestion_assets.stores.catalog import Catalog
@@ -93,15 +99,44 @@ def test_recorded_counts_give_every_bucket_the_short_ones_too(recordings):
     assert POST_COUNTS.examine(rows)[1].num_rows == 0
 
 
-@pytest.mark.parametrize("name", ["client_get_tweets", "client_get_users_tweets"])
-def test_other_recorded_posts_read_alike(recordings, name):
-    from ingestion_assets.sources.social.x_posts import normalise_posts
+def test_recorded_counts_come_through_the_feed_hour_by_hour(recordings):
+    body = json.loads((recordings / "x_twitter" / "client_get_recent_tweets_count.body.json").read_text())
+    whole = [
+        e for e in body["data"] if e["start"].endswith(":00:00.000Z") and e["end"].endswith(":00:00.000Z")
+    ]
+    part = window(whole[0]["start"], whole[-1]["end"])
+    pages, asked = ask(X, POST_COUNTS, {COUNTS: body | {"data": whole}}, part, SERIES)
+    rows = rows_of(POST_COUNTS, pages).to_pylist()
+    assert [(iso(row["time"]), row["posts"]) for row in rows] == [
+        (iso(at(entry["start"])), entry["tweet_count"]) for entry in whole
+    ]
+    assert covered(pages) == [part]
+    assert len(asked) == 1
 
-    document = document_of((recordings / "x_twitter" / f"{name}.body.json").read_bytes())
-    if name == "client_get_tweets":  # asked for by id, so in the order that was asked for
-        document = {**document, "data": document["data"][::-1]}
-    rows = normalise_posts(document, EVENING.end, "rest")
-    assert sorted(rows.column("id").to_pylist()) == sorted(entry["id"] for entry in document["data"])
+
+def test_recorded_posts_of_an_account_come_through_the_feed(recordings):
+    """Of the same shape as a search's, with a token that leads on to an answer without posts."""
+    body = json.loads((recordings / "x_twitter" / "client_get_users_tweets.body.json").read_text())
+    part = window("2022-09-01", "2022-10-06")
+    pages, asked = ask(X, POSTS, {SEARCH: Turns(body, {"meta": {"result_count": 0}})}, part, SERIES)
+    rows = POSTS.in_order(rows_of(POSTS, pages)).to_pylist()
+    told = [(entry["id"], entry["text"], time_of(int(entry["id"]))) for entry in reversed(body["data"])]
+    assert [(row["id"], row["text"], row["time"]) for row in rows] == told
+    assert iso(rows[0]["time"])[:10] == "2022-09-01"
+    assert {row["edited_at"] for row in rows} == {row["likes"] for row in rows} == {None}
+    assert asked[1].query["next_token"] == body["meta"]["next_token"]
+    assert (covered(pages)[-1].start, covered(pages)[0].end) == (part.start, part.end)
+
+
+def test_recorded_posts_asked_for_by_id_and_one_of_a_stream_read_alike(recordings):
+    by_id = document_of((recordings / "x_twitter" / "client_get_tweets.body.json").read_bytes())
+    rows = normalise_posts({"data": by_id["data"][::-1]}, EVENING.end, "rest").to_pylist()
+    assert [(row["id"], row["text"]) for row in rows] == [(one["id"], one["text"]) for one in by_id["data"]]
+    assert [iso(row["time"])[:16] for row in rows] == ["2020-08-12T17:01", "2020-08-12T17:11"]
+    line = document_of((recordings / "x_twitter" / "filtered_stream_line.json").read_bytes())
+    (row,) = normalise_posts({"data": [line["data"]]}, EVENING.end, "rest").to_pylist()
+    assert (row["id"], row["text"]) == ("1513413325731868675", "test")
+    assert iso(row["time"])[:10] == "2022-04-11"
 
 
 def test_full_fields_are_kept():
@@ -119,6 +154,31 @@ def test_full_fields_are_kept():
     assert (row["author"], row["language"], row["answers_to"], row["kind"]) == ("42", "en", "8", "comment")
     assert asked[0].headers["Authorization"] == "Bearer secret"
     assert int(asked[0].query["since_id"]) == first_id(EVENING.start) - 1
+
+
+def test_a_long_post_is_kept_whole_and_an_edited_one_is_of_when_it_was_edited():
+    first, edited = first_id(at("2022-10-07T21:50")), first_id(at("2022-10-07T22:10:05.5"))
+    long = post(first_id(at("2022-10-07T22:30")), note_tweet={"text": "all of it, and more"}, text="all of…")
+    changed = post(
+        edited, edit_history_tweet_ids=[str(first), str(edited)], withheld={"country_codes": ["DE"]}
+    )
+    changed |= {"created_at": "2022-10-07T21:50:00.000Z", "author_id": "42"}
+    users = {"users": [{"id": "42", "username": "someone"}]}
+    answer = {"data": [long, changed], "includes": users, "meta": {"result_count": 2}}
+    pages, asked = ask(X, POSTS, {SEARCH: answer}, EVENING, SERIES)
+    one, two = POSTS.in_order(rows_of(POSTS, pages)).to_pylist()
+    assert (one["time"], one["edited_at"]) == (at("2022-10-07T22:10:05"), at("2022-10-07T22:10:05.5"))
+    assert two["text"] == "all of it, and more"
+    assert "note_tweet" in asked[0].query["tweet.fields"].split(",")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["text", None, {"id": "7"}, post(7, public_metrics=[1]), post(7, author_id=42), post(7, created_at=3)],
+)
+def test_a_post_that_is_not_as_documented_is_named(entry):
+    with pytest.raises(MalformedAnswer, match="cannot be read"):
+        ask(X, POSTS, {SEARCH: {"data": [entry], "meta": {"result_count": 1}}}, EVENING, SERIES)
 
 
 def test_pages_reach_to_the_start_and_end():
@@ -201,6 +261,21 @@ def test_a_recorded_429_is_a_limit_until_the_epoch_second_it_names(recordings):
             "Monthly product",
         ),
         (Reply(402, {"title": "CreditsDepleted", "detail": "no credits"}), QuotaSpent, "no credits"),
+        (
+            Reply(
+                403,
+                {
+                    "title": "SpendCapReached",
+                    "detail": "blocked until the next cycle",
+                    "type": "https://api.twitter.com/2/problems/credits",
+                },
+            ),
+            QuotaSpent,
+            "until the next cycle",
+        ),
+        (Reply(429, {"type": "https://api.x.com/2/problems/usage-capped"}), QuotaSpent, "usage-capped"),
+        (Reply(429, {"errors": [{"code": 88, "message": "Rate limit exceeded"}]}), RateLimited, "Rate limit"),
+        (Reply(200, {"errors": "none"}), MalformedAnswer, "no list"),
         (
             Reply(401, {"title": "Unauthorized", "status": 401, "detail": "Unauthorized"}),
             AuthError,
