@@ -6,7 +6,8 @@ side under each venue's budget; what goes wrong with one series is its own affai
 
 from ingestion_assets.ingestion.fetch import fetch
 from ingestion_assets.ingestion.fetched import Fetched
-from ingestion_assets.ingestion.land import Landed, land, land_computed, summary, unlanded
+from ingestion_assets.ingestion.land import land, land_computed
+from ingestion_assets.ingestion.landed import Landed, summary, unlanded
 from ingestion_assets.ingestion.plan import Offer, Options, Plan, Slice, offer_of, plan_slice, slices_of
 
 __all__ = [

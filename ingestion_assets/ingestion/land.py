@@ -6,82 +6,25 @@ What breaks a promise is quarantined with the reason, the rest lands, and the sl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
 
-from ingestion_assets import __name__ as package
 from ingestion_assets.ingestion.fetched import Fetched
+from ingestion_assets.ingestion.landed import Landed, unlanded
 from ingestion_assets.ingestion.plan import Options, Plan, Slice
+from ingestion_assets.ingestion.shelf import Shelf
 from ingestion_assets.intervals import Window, bars, floor, holes, intersect, iso, period_window, subtract
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.gap_ledger import NO_TRADES, GapLedger, Hole
-from ingestion_assets.stores.lake import CorruptFile, Lake, Merge
+from ingestion_assets.stores.lake import Lake
 from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.tables import Table
 
 
 class BrokenPromise(SourceError):
     """A vendor's rows are not what the table promises; they are in quarantine."""
-
-
-@dataclass(frozen=True)
-class Landed:
-    """What became of a slice."""
-
-    slice: Slice
-    table: Table
-    error: Exception | None
-    status: str  # ok, no_data, dry_run, failed
-    fetched: int
-    new: int
-    changed: int
-    dropped: int
-    quarantined: int
-    rows: int
-    expected: int
-    holes: list[Hole]
-    first: datetime | None
-    last: datetime | None
-    path: str
-    size: int
-    requests: int
-    seconds: float
-    query: str
-    delisted_at: datetime | None = None
-    touched_from: datetime | None = None
-
-    @property
-    def coverage(self) -> float | None:
-        return None if self.expected == 0 else min(1.0, self.rows / self.expected)
-
-    def figures(self) -> dict[str, Any]:
-        """Small, flat, for a program to read; Dagster's metadata is made from it."""
-        return {
-            "status": self.status,
-            "rows": self.rows,
-            "new_rows": self.new,
-            "changed_rows": self.changed,
-            "dropped_rows": self.dropped,
-            "quarantined_rows": self.quarantined,
-            "fetched_rows": self.fetched,
-            "expected_rows": self.expected,
-            "coverage": None if self.coverage is None else round(self.coverage, 6),
-            "gaps": "; ".join(f"{h.window} {h.reason}" for h in self.holes[:10]),
-            "first": iso(self.first) if self.first else None,
-            "last": iso(self.last) if self.last else None,
-            "touched_from": iso(self.touched_from) if self.touched_from else None,
-            "requests": self.requests,
-            "seconds": round(self.seconds, 3),
-            "bytes": self.size,
-            "path": self.path,
-            "query": self.query,
-        }
 
 
 def land(
@@ -94,88 +37,66 @@ def land(
     code_version: str,
     options: Options | None = None,
 ) -> Landed:
-    options = options or Options()
-    piece, plan = fetched.slice, fetched.plan
-    series, month = piece.series.id, piece.period
-    notes = {"run": run, "code_version": code_version, "written_by": package}
+    options, piece, plan = options or Options(), fetched.slice, fetched.plan
+    shelf = Shelf(table, piece, lake, run=run, code_version=code_version)
     good, broken = table.examine(fetched.rows)
-    error = fetched.error
-    if broken.num_rows:
-        error = error or _broken(table, series, broken)
-    if not options.dry_run:
+    error = fetched.error or _broken(table, piece, broken)
+    unanswered: list[Window] = []
+    if options.dry_run:
+        merge = shelf.would_take(good, corrupt=plan.corrupt is not None)
+    else:
         if plan.corrupt is not None:
-            lake.quarantine_file(table, series, month)
-        if broken.num_rows:
-            lake.quarantine_rows(table, series, month, broken, notes)
+            shelf.clear()
+        shelf.set_aside(broken)
         covered = _covered(table, fetched, broken)
-        replace = []
+        replace: list[Window] = []
         if options.full_refresh and fetched.error is None and not table.keeps:
             replace = plan.missing if covered is None else intersect(plan.missing, covered)
-        merge = _merge(table, lake, series, month, good, notes, replace, fetched.now, covered or ())
-        unanswered = _unanswered(table, fetched, good, broken)
+        merge = shelf.take(good, replace=replace, covered=covered or (), now=fetched.now)
+        if error is not None:
+            unanswered = _unanswered(table, fetched, good, covered)
         _record(table, ledger, fetched, unanswered, run)
-    else:
-        merge, unanswered = _as_if(table, lake, series, month, good, plan.corrupt is not None), []
-    status = "failed" if error else "dry_run" if options.dry_run else "ok" if merge.rows else "no_data"
-    return Landed(
-        slice=piece,
-        table=table,
+    return Landed.of(
+        table,
+        fetched,
+        merge,
         error=error,
-        status=status,
-        fetched=fetched.rows.num_rows,
-        new=merge.new,
-        changed=merge.changed,
-        dropped=merge.dropped,
+        dry_run=options.dry_run,
         quarantined=broken.num_rows,
-        rows=merge.rows,
         expected=_expected(table, piece, plan),
         holes=[*fetched.holes, *plan.foregone, *(Hole(w) for w in unanswered)],
-        first=merge.first,
-        last=merge.last,
-        path=merge.path,
-        touched_from=merge.touched_from,
-        size=merge.size,
-        requests=fetched.requests,
-        seconds=fetched.seconds,
-        query=lake.query(table, series, month),
-        delisted_at=fetched.delisted_at,
+        query=shelf.query,
     )
 
 
-def _merge(
+def land_computed(
     table: Table,
+    piece: Slice,
+    compute: Callable[[], pa.Table],
     lake: Lake,
-    series: str,
-    month: str,
-    rows: pa.Table,
-    notes: dict[str, str],
-    replace: list[Window],
-    now: datetime | None,
-    covered: Sequence[Window] = (),
-) -> Merge:
-    """Nothing to land and nothing to replace leaves everything untouched: no empty file is ever written,
-    but for events, of which a file may say that there were none."""
-    given = rows.num_rows or (covered and not table.grid)
-    if given or (replace and lake.footer(table, series, month) is not None):
-        merge = partial(
-            lake.merge,
-            table,
-            series,
-            month,
-            rows,
-            notes=notes,
-            replace=replace,
-            covered=covered,
-            known_now=now,
-        )
-        try:
-            return merge()
-        except CorruptFile:
-            # Only its times were read when this was planned, and they were whole; the rest of the month
-            # is missing from now on, and the next run fetches it.
-            lake.quarantine_file(table, series, month)
-            return merge()
-    return _held(table, lake, series, month)
+    *,
+    run: str,
+    code_version: str,
+) -> Landed:
+    """A month that was computed from other tables takes the place of what was computed before."""
+    started = time.monotonic()
+    shelf = Shelf(table, piece, lake, run=run, code_version=code_version)
+    try:
+        rows = compute()
+        good, broken = table.examine(rows)
+        shelf.set_aside(broken)
+        merge = shelf.take(good, replace=[piece.window])
+    except (StoreError, ValueError, pa.ArrowException) as error:
+        return unlanded(table, Fetched.nothing(table, piece, error), error)
+    made = Fetched(piece, Plan(piece, [], []), rows, seconds=time.monotonic() - started)
+    return Landed.of(
+        table,
+        made,
+        merge,
+        error=_broken(table, piece, broken),
+        quarantined=broken.num_rows,
+        query=shelf.query,
+    )
 
 
 def _expected(table: Table, piece: Slice, plan: Plan) -> int:
@@ -193,32 +114,13 @@ def _covered(table: Table, fetched: Fetched, broken: pa.Table) -> list[Window] |
     return subtract(fetched.covered, spoilt)
 
 
-def _held(table: Table, lake: Lake, series: str, month: str) -> Merge:
-    footer = lake.footer(table, series, month)
-    url = lake.url(table, series, month)
-    if footer is None:
-        return Merge(0, 0, 0, 0, None, None, url, 0)
-    return Merge(footer.rows, 0, 0, 0, footer.first, footer.last, url, footer.size)
-
-
-def _as_if(table: Table, lake: Lake, series: str, month: str, rows: pa.Table, corrupt: bool) -> Merge:
-    """What landing would have done."""
-    if corrupt:
-        return Merge(rows.num_rows, rows.num_rows, 0, 0, None, None, lake.url(table, series, month), 0)
-    held = _held(table, lake, series, month)
-    new = int((~np.isin(table.keys(rows), lake.keys(table, series, month))).sum())
-    return Merge(held.rows + new, new, 0, 0, held.first, held.last, held.path, held.size)
-
-
-def _unanswered(table: Table, fetched: Fetched, good: pa.Table, broken: pa.Table) -> list[Window]:
+def _unanswered(table: Table, fetched: Fetched, good: pa.Table, covered: list[Window] | None) -> list[Window]:
     """What was to be fetched and neither came nor was affirmed empty: still missing."""
-    if fetched.error is None and broken.num_rows == 0:
-        return []
     if table.grid:
         times = table.times(good)
         lacking = [hole for window in fetched.plan.missing for hole in holes(times, window, table.grain)]
     else:
-        lacking = subtract(fetched.plan.missing, _covered(table, fetched, broken) or [])
+        lacking = subtract(fetched.plan.missing, covered or [])
     return subtract(lacking, [h.window for h in fetched.holes])
 
 
@@ -241,103 +143,13 @@ def _record(table: Table, ledger: GapLedger, fetched: Fetched, unanswered: list[
     ledger.corroborate(table.path, series.source, empty)
 
 
-def _broken(table: Table, series: str, broken: pa.Table) -> BrokenPromise:
+def _broken(table: Table, piece: Slice, broken: pa.Table) -> BrokenPromise | None:
+    if broken.num_rows == 0:
+        return None
     row = broken.slice(0, 1).to_pylist()[0]
     values = {name: row[name] for name in table.payload if not isinstance(row[name], datetime)}
     when = iso(row[table.clock]) if row[table.clock] else "without a time"
     return BrokenPromise(
-        f"{broken.num_rows} rows of {series} broke a promise of {table.path} and are in quarantine; "
+        f"{broken.num_rows} rows of {piece.series.id} broke a promise of {table.path} and are in quarantine; "
         f"the first, {when}: {row['broken_promise']} ({values})"
     )
-
-
-def land_computed(
-    table: Table,
-    piece: Slice,
-    compute: Callable[[], pa.Table],
-    lake: Lake,
-    *,
-    run: str,
-    code_version: str,
-) -> Landed:
-    """A month that was computed from other tables takes the place of what was computed before."""
-    started = time.monotonic()
-    notes = {"run": run, "code_version": code_version, "written_by": package}
-    try:
-        rows = compute()
-        good, broken = table.examine(rows)
-        if broken.num_rows:
-            lake.quarantine_rows(table, piece.series.id, piece.period, broken, notes)
-        merge = _merge(table, lake, piece.series.id, piece.period, good, notes, [piece.window], None)
-    except (StoreError, ValueError, pa.ArrowException) as error:
-        nothing = Fetched.nothing(table, piece, error)
-        return unlanded(table, nothing, error)
-    return Landed(
-        slice=piece,
-        table=table,
-        error=_broken(table, piece.series.id, broken) if broken.num_rows else None,
-        status="ok" if merge.rows else "no_data",
-        fetched=rows.num_rows,
-        new=merge.new,
-        changed=merge.changed,
-        dropped=merge.dropped,
-        quarantined=broken.num_rows,
-        rows=merge.rows,
-        expected=0,
-        holes=[],
-        first=merge.first,
-        last=merge.last,
-        path=merge.path,
-        touched_from=merge.touched_from,
-        size=merge.size,
-        requests=0,
-        seconds=time.monotonic() - started,
-        query=lake.query(table, piece.series.id, piece.period),
-    )
-
-
-def unlanded(table: Table, fetched: Fetched, error: Exception) -> Landed:
-    """A slice that was fetched but could not be kept: nothing of it is in the lake."""
-    piece = fetched.slice
-    return Landed(
-        slice=piece,
-        table=table,
-        error=error,
-        status="failed",
-        fetched=fetched.rows.num_rows,
-        new=0,
-        changed=0,
-        dropped=0,
-        quarantined=0,
-        rows=0,
-        expected=0,
-        holes=[],
-        first=None,
-        last=None,
-        path="",
-        size=0,
-        requests=fetched.requests,
-        seconds=fetched.seconds,
-        query="",
-    )
-
-
-def summary(landed: Iterator[Landed] | list[Landed]) -> dict[str, Any]:
-    """Totals of a piece of work, for a closing line or a program."""
-    every = list(landed)
-    failed: dict[str, str] = {}
-    for one in every:
-        if one.error is not None:
-            failed.setdefault(one.slice.series.id, f"{type(one.error).__name__}: {one.error}")
-    seconds = timedelta(seconds=sum(one.seconds for one in every))
-    return {
-        "partitions": len(every),
-        "failed_partitions": sum(one.error is not None for one in every),
-        "fetched_rows": sum(one.fetched for one in every),
-        "new_rows": sum(one.new for one in every),
-        "changed_rows": sum(one.changed for one in every),
-        "quarantined_rows": sum(one.quarantined for one in every),
-        "requests": sum(one.requests for one in every),
-        "busy_seconds": round(seconds.total_seconds(), 1),
-        "failed": failed,
-    }

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ingestion_assets.ingestion.land import Landed
+from ingestion_assets.ingestion.landed import Landed
 from ingestion_assets.ingestion.plan import Slice
 from ingestion_assets.intervals import iso
 from ingestion_assets.logs import log_line, symbol_execution
