@@ -1,6 +1,7 @@
 """Landing: a fetched slice becomes rows in the lake and entries in the ledger, and figures to show.
 
-What breaks a promise is quarantined with the reason, the rest lands, and the slice counts as failed.
+What breaks a promise is quarantined with the reason, the rest lands, and the slice counts as failed. Rows
+that are held go away only when all is fetched again and everything was answered and is as promised.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ingestion_assets.ingestion.fetched import Fetched
 from ingestion_assets.ingestion.landed import Landed, unlanded
 from ingestion_assets.ingestion.plan import Options, Plan, Slice
 from ingestion_assets.ingestion.shelf import Shelf
-from ingestion_assets.intervals import Window, bars, floor, holes, intersect, iso, period_window, subtract
+from ingestion_assets.intervals import Window, bars, floor, intersect, iso, period_window, subtract
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.gap_ledger import NO_TRADES, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake
@@ -50,11 +51,11 @@ def land(
         shelf.set_aside(broken)
         covered = _covered(table, fetched, broken)
         replace: list[Window] = []
-        if options.full_refresh and fetched.error is None and not table.keeps:
+        if options.full_refresh and error is None and not table.keeps:
             replace = plan.missing if covered is None else intersect(plan.missing, covered)
         merge = shelf.take(good, replace=replace, covered=covered or (), now=fetched.now)
         if error is not None:
-            unanswered = _unanswered(table, fetched, good, covered)
+            unanswered = _unanswered(shelf, fetched)
         _record(table, ledger, fetched, unanswered, run)
     return Landed.of(
         table,
@@ -114,14 +115,9 @@ def _covered(table: Table, fetched: Fetched, broken: pa.Table) -> list[Window] |
     return subtract(fetched.covered, spoilt)
 
 
-def _unanswered(table: Table, fetched: Fetched, good: pa.Table, covered: list[Window] | None) -> list[Window]:
-    """What was to be fetched and neither came nor was affirmed empty: still missing."""
-    if table.grid:
-        times = table.times(good)
-        lacking = [hole for window in fetched.plan.missing for hole in holes(times, window, table.grain)]
-    else:
-        lacking = subtract(fetched.plan.missing, covered or [])
-    return subtract(lacking, [h.window for h in fetched.holes])
+def _unanswered(shelf: Shelf, fetched: Fetched) -> list[Window]:
+    """What was to be fetched and is neither held now nor was affirmed empty: still missing."""
+    return subtract(shelf.lacks(fetched.plan.missing), [h.window for h in fetched.holes])
 
 
 def _record(table: Table, ledger: GapLedger, fetched: Fetched, unanswered: list[Window], run: str) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ingestion_assets import __name__ as package
 from ingestion_assets.ingestion.plan import Slice
-from ingestion_assets.intervals import Window
+from ingestion_assets.intervals import Window, intersect
 from ingestion_assets.stores.lake import CorruptFile, Lake, Merge
 from ingestion_assets.tables import Table
 
@@ -79,6 +79,13 @@ class Shelf:
         if footer is None:
             return self._only(0)
         return Merge(footer.rows, 0, 0, 0, footer.first, footer.last, self._url, footer.size)
+
+    def lacks(self, windows: Sequence[Window]) -> list[Window]:
+        """Where in these sorted windows nothing is held."""
+        if not windows:
+            return []
+        span = Window(windows[0].start, windows[-1].end)
+        return intersect(self.lake.holes(self.table, self.series, span), windows)
 
     def would_take(self, rows: pa.Table, *, corrupt: bool) -> Merge:
         """What landing them would do."""

@@ -229,6 +229,33 @@ def test_a_full_refresh_replaces_what_is_held(bench, simulator):
     bench.assert_equal(series, part)
 
 
+def test_a_full_refresh_keeps_the_row_held_in_place_of_one_that_breaks_a_promise(bench, simulator):
+    (series,) = bench.series("binance.BTC-USDT")
+    part = window("2024-02-01", "2024-02-01T08:00")
+    bench.ingest_all([series], part)
+    before = bench.held(series, part)
+    simulator.faults.add(Fault("wrong_values", row=17, path="/api/v3/klines"))
+    (failed,) = bench.ingest([series], part, Options(full_refresh=True))
+    assert isinstance(failed.error, BrokenPromise)
+    assert (failed.quarantined, failed.dropped, failed.rows) == (1, 0, 480)
+    assert bench.held(series, part).equals(before)
+    assert failed.holes == bench.open_gaps(series) == [], "what is held is not missing"
+    bench.ingest_all([series], part, Options(full_refresh=True))
+    assert bench.held(series, part).equals(before)
+
+
+def test_a_full_refresh_that_fails_halfway_does_not_call_missing_what_is_held(bench, simulator):
+    (series,) = bench.series("binance.BTC-USDT")
+    part = window("2024-02-01", "2024-02-02")
+    bench.ingest_all([series], part)
+    bench.punch(series, "2024-02", [window("2024-02-01T20:00", "2024-02-01T21:00")])
+    simulator.faults.add(Fault("server_error", path="/api/v3/klines", times=None))
+    (failed,) = bench.ingest([series], part, Options(full_refresh=True))
+    assert failed.error is not None and failed.rows == 1_380
+    (gap,) = bench.open_gaps(series)
+    assert (gap.reason, gap.window) == (MISSING, window("2024-02-01T20:00", "2024-02-01T21:00"))
+
+
 @pytest.mark.parametrize("options", [Options(dry_run=True), Options(dry_run=True, full_refresh=True)])
 def test_a_dry_run_writes_nothing(bench, simulator, options, tmp_path):
     (series,) = bench.series("binance.BTC-USDT")
