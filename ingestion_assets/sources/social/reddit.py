@@ -9,7 +9,8 @@ Listing   100 to an answer, newest first, `after` to older ones; ends after abou
           pinned posts come on top, whenever they were posted
 History   what the listing still holds; what is older is not to be had
 Revises   scores change, texts are edited or deleted; here posts stay as first read
-Errors    {"message": "Forbidden", "error": 403}; a token that is refused is {"error": "…"}; 429 may be HTML
+Errors    {"message": "Forbidden", "error": 403, "reason": "private"}; a name that nobody has leads to
+          the search; a token that is refused is {"error": "…"}; 429 may be HTML
 """
 
 from __future__ import annotations
@@ -30,12 +31,17 @@ from ingestion_assets.intervals import Window
 from ingestion_assets.registry import Series, check_id
 from ingestion_assets.sources.backwards import backwards
 from ingestion_assets.sources.clock import read_at, told_now
-from ingestion_assets.sources.errors import AuthError, MalformedAnswer, RateLimited, SourceError
+from ingestion_assets.sources.errors import AuthError, MalformedAnswer, NotFound, RateLimited, SourceError
 from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
 from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
 from ingestion_assets.sources.http import HttpClient, host_of
 from ingestion_assets.sources.market import SourceOptions
-from ingestion_assets.sources.social.reddit_posts import Listing, document_of, normalise_listing
+from ingestion_assets.sources.social.reddit_posts import (
+    Listing,
+    document_of,
+    normalise_listing,
+    words_of,
+)
 from ingestion_assets.tables.social import POSTS
 
 PUBLIC_URL, TOKEN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
@@ -165,4 +171,9 @@ def _problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceE
     reset = headers.get("x-ratelimit-reset", "").partition(".")[0]
     if status == 429:
         return RateLimited("HTTP 429: too many requests", float(reset) if reset.isdigit() else None)
-    return None
+    if "/subreddits/search" in headers.get("Location", ""):
+        return NotFound("there is no such subreddit: Reddit leads to its search instead")
+    words = words_of(body)
+    if status in (401, 403) and words:
+        return AuthError(f"HTTP {status}: {words}")
+    return NotFound(f"HTTP 404: {words}") if status == 404 and words else None

@@ -49,45 +49,58 @@ def normalise_listing(document: Document, known: datetime, origin: str) -> Listi
         raise MalformedAnswer(f"the answer is no Listing: {str(dict(document))[:160]}")
     if not isinstance(data.get("children"), list):
         raise MalformedAnswer(f"the Listing has no children: {str(data)[:160]}")
-    entries = [child for child in data["children"] if child.get("kind") in _KINDS]
-    pinned = [bool(child["data"].get("stickied")) for child in entries]
-    rows = [_row(child["kind"], child["data"], known, origin) for child in entries]
-    split = {
-        flag: POSTS.distinct(
-            pa.Table.from_pylist(
-                [row for row, stuck in zip(rows, pinned, strict=True) if stuck is flag], schema=POSTS.schema
-            )
-        )
-        for flag in (False, True)
-    }
-    return Listing(split[False], split[True], data.get("after") or None)
+    rows: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for child in data["children"]:
+        try:
+            kind, told = child["kind"], child["data"]
+            if kind in _KINDS:
+                rows[bool(told.get("stickied"))].append(_row(kind, told, known, origin))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise MalformedAnswer(
+                f"an entry of a Listing cannot be read ({error!r}): {str(child)[:160]}"
+            ) from None
+    return Listing(_table(rows[False]), _table(rows[True]), data.get("after") or None)
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    try:
+        return POSTS.distinct(pa.Table.from_pylist(rows, schema=POSTS.schema))
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise MalformedAnswer(f"a Listing cannot be read ({error}): {str(rows[:1])[:160]}") from None
 
 
 def _row(kind: str, data: Document, known: datetime, origin: str) -> dict[str, Any]:
+    author = data.get("author")
+    permalink = data.get("permalink")
+    return {
+        "id": data.get("name") or f"{kind}_{data['id']}",
+        "time": _moment(data["created_utc"]),
+        "kind": _KINDS[kind],
+        "author": None if author in _GONE else author,
+        "title": data.get("title"),
+        "text": data.get("body" if kind == "t1" else "selftext") or "",
+        "url": f"https://www.reddit.com{permalink}" if permalink else data.get("url"),
+        "place": data.get("subreddit"),
+        "answers_to": data.get("parent_id"),
+        "replies": data.get("num_comments"),
+        "score": data.get("score"),
+        "upvote_ratio": data.get("upvote_ratio"),
+        "edited_at": _edited(data.get("edited")),
+        "source": origin,
+        "known_at": known,
+    }
+
+
+def words_of(body: bytes) -> str | None:
+    """What Reddit says of an error: `message`, `explanation`, and as `reason` why a subreddit is closed."""
     try:
-        author = data.get("author")
-        permalink = data.get("permalink")
-        return {
-            "id": data.get("name") or f"{kind}_{data['id']}",
-            "time": _moment(data["created_utc"]),
-            "kind": _KINDS[kind],
-            "author": None if author in _GONE else author,
-            "title": data.get("title"),
-            "text": data.get("body" if kind == "t1" else "selftext") or "",
-            "url": f"https://www.reddit.com{permalink}" if permalink else data.get("url"),
-            "place": data.get("subreddit"),
-            "answers_to": data.get("parent_id"),
-            "replies": data.get("num_comments"),
-            "score": data.get("score"),
-            "upvote_ratio": data.get("upvote_ratio"),
-            "edited_at": _edited(data.get("edited")),
-            "source": origin,
-            "known_at": known,
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedAnswer(
-            f"an entry of a Listing cannot be read ({error!r}): {str(data)[:160]}"
-        ) from None
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(told, dict):
+        return None
+    parts = (told.get(name) for name in ("message", "explanation", "reason"))
+    return ": ".join(str(part) for part in parts if part) or None
 
 
 def _moment(seconds: float) -> datetime:

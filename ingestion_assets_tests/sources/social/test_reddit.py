@@ -8,7 +8,7 @@ import json
 import pytest
 
 from ingestion_assets.registry import Series
-from ingestion_assets.sources.errors import AuthError, MalformedAnswer, RateLimited
+from ingestion_assets.sources.errors import AuthError, MalformedAnswer, NotFound, RateLimited, VendorDown
 from ingestion_assets.sources.feeds import Absent
 from ingestion_assets.sources.social.reddit import TOKEN_PATH, Reddit
 from ingestion_assets.sources.social.reddit_posts import document_of, normalise_listing
@@ -22,6 +22,11 @@ TOKEN = {"access_token": "t0ken", "token_type": "bearer", "expires_in": 86_400}
 KEYS = {"api_key": "app", "api_secret": "hunter2"}
 MIDNIGHT = 1_722_470_400
 DAY = window("2024-08-01", "2024-08-02")
+QUARANTINED = {
+    "quarantine_message_html": "<p>" + "mind " * 99,
+    "reason": "quarantined",
+    "message": "Forbidden",
+}
 
 
 def listing(children: list[dict], after: str | None = None) -> dict:
@@ -80,6 +85,13 @@ def test_a_recorded_listing_with_pinned_posts_and_one_without_any(recordings):
     assert normalise_listing(document_of(none), at("2016-03-02"), "rest").items == 0
 
 
+def test_a_recorded_answer_that_is_no_listing_is_refused(recordings):
+    """What an account's multireddits are: a list of subreddits, not of posts."""
+    body = (recordings / "reddit" / "MultiredditListings.test_new__self_multi.body.json").read_bytes()
+    with pytest.raises(MalformedAnswer, match=r"not the JSON .*LabeledMulti"):
+        ask(Reddit, POSTS, {TOKEN_PATH: TOKEN, NEW: body}, DAY, SERIES, **KEYS)
+
+
 def test_the_app_gets_a_token_and_asks_with_it():
     child = post(1, MIDNIGHT + 60.5, edited=MIDNIGHT + 90.0, selftext="text", permalink="/r/a/1", score=-3)
     pages, asked = ask(Reddit, POSTS, {TOKEN_PATH: TOKEN, NEW: listing([child])}, DAY, SERIES, **KEYS)
@@ -91,6 +103,27 @@ def test_the_app_gets_a_token_and_asks_with_it():
     assert asked[1].headers["Authorization"] == "bearer t0ken"
     assert asked[1].query == {"limit": "100", "raw_json": "1"}
     assert covered(pages)[-1].start == DAY.start
+
+
+def test_what_authors_and_moderators_took_away_is_null_or_as_sent():
+    gone = post(1, MIDNIGHT + 10, author="[deleted]", selftext="[removed]", edited=True, upvote_ratio=None)
+    crossed = post(2, MIDNIGHT + 20, author=None, selftext=None, crosspost_parent="t3_p1", is_gallery=True)
+    comment = {
+        "id": "c3",
+        "created_utc": MIDNIGHT + 30,
+        "body": "so it is",
+        "parent_id": "t3_p1",
+        "author": "b",
+    }
+    more = [{"kind": "t1", "data": comment}, {"kind": "more", "data": {"children": ["c4"]}}]
+    pages, _ = ask(
+        Reddit, POSTS, {TOKEN_PATH: TOKEN, NEW: listing([*more, crossed, gone])}, DAY, SERIES, **KEYS
+    )
+    rows = POSTS.in_order(rows_of(POSTS, pages)).to_pylist()
+    assert [row["author"] for row in rows] == [None, None, "b"]
+    assert [row["text"] for row in rows] == ["[removed]", "", "so it is"]
+    assert [row["kind"] for row in rows] == ["post", "post", "comment"]
+    assert (rows[2]["id"], rows[2]["answers_to"], rows[0]["edited_at"]) == ("t1_c3", "t3_p1", None)
 
 
 def test_a_listing_is_followed_until_before_the_window():
@@ -163,7 +196,34 @@ def test_a_chain_that_leads_nowhere_ends():
             AuthError,
             "Forbidden",
         ),
+        (
+            {TOKEN_PATH: TOKEN, NEW: Reply(403, QUARANTINED)},
+            AuthError,
+            "HTTP 403: Forbidden: quarantined",
+        ),
+        (
+            {TOKEN_PATH: TOKEN, NEW: Reply(404, {"reason": "banned", "message": "Not Found", "error": 404})},
+            NotFound,
+            "HTTP 404: Not Found: banned",
+        ),
+        (
+            {
+                TOKEN_PATH: TOKEN,
+                NEW: Reply(302, b"{}", {"Location": "https://x/subreddits/search?q=askreddit"}),
+            },
+            NotFound,
+            "no such subreddit",
+        ),
+        (
+            {TOKEN_PATH: Reply(403, b"<body>blocked by network security</body>", content_type="text/html")},
+            VendorDown,
+            "network security",
+        ),
         ({TOKEN_PATH: TOKEN, NEW: {"kind": "t5", "data": {}}}, MalformedAnswer, "no Listing"),
+        ({TOKEN_PATH: TOKEN, NEW: [listing([]), listing([])]}, MalformedAnswer, "not the JSON"),
+        ({TOKEN_PATH: TOKEN, NEW: listing([{"kind": "t3"}])}, MalformedAnswer, "'data'"),
+        ({TOKEN_PATH: TOKEN, NEW: listing([None])}, MalformedAnswer, "cannot be read"),
+        ({TOKEN_PATH: TOKEN, NEW: listing([post(1, MIDNIGHT, score="high")])}, MalformedAnswer, "high"),
         ({TOKEN_PATH: TOKEN, NEW: listing([post(1, 5)])}, MalformedAnswer, "no time in seconds"),
     ],
 )
