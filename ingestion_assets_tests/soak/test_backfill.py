@@ -33,7 +33,7 @@ from ingestion_assets_tests.soak import backfill
 
 AFFIRMED = {NO_TRADES, VENUE_OUTAGE}
 NAMES = ("BTC", "ETH", "SOL")
-SHORT, LONG = ("2024-02", "2024-04"), ("2022-04", "2024-04")
+SHORT, LONG = ("2024-01", "2024-04"), ("2022-04", "2024-04")
 SETTLED = "2024-04-10T00:00:00Z"
 OUTAGES = [("2024-02-28T10:00Z", "2024-03-01T02:30Z"), ("2024-03-09T08:00Z", "2024-03-09T08:03Z")]
 
@@ -184,7 +184,7 @@ def test_a_backfill_that_is_killed_again_and_again(
     record_property("killed at work", at_work)
     last, whole = disturbed.run(window), undisturbed.run(window)
     assert (last["failed"], whole["failed"]) == ({}, {})
-    assert at_work > kills // 2, "the work is too short for this storm"
+    assert at_work >= kills // 2, "the work is too short for this storm"
     landed = whole["new_rows"] - last["new_rows"]
     record_property("rows landed before the last run", landed)
     record_property("rows landed by the last run", last["new_rows"])
