@@ -26,7 +26,7 @@ import pyarrow as pa
 from ingestion_assets.intervals import Window, micros
 from ingestion_assets.registry import Series, Strategy, check_id
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound, SourceError
-from ingestion_assets.sources.feeds import Page, Vendor, feed
+from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
 from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
 from ingestion_assets.sources.http import HttpClient, host_of
 from ingestion_assets.sources.market import Market, SourceOptions
@@ -123,11 +123,14 @@ class CoinGecko(Vendor):
         return f"nearest ids: {names}" if names else "it lists none alike"
 
     @feed(MARKET_SNAPSHOTS, phase="snapshot", page_rows=1, **slots(MARKET_SNAPSHOTS))
-    async def snapshot(self, series: Series, window: Window) -> AsyncIterator[Page]:
+    async def snapshot(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         coin, _, currency = series.symbol.partition("/")
         entry = await self._market(coin, currency)
         if entry is None:
             raise NotFound(f"{self.name} shows no market {series.symbol!r}: is the coin's id right?")
+        if entry.get("current_price") is None:
+            yield Absent(window, f"{self.name} shows {series.symbol} without a price")
+            return
         taken = taken_at(window, self._client.date_skew, self.options.origin)
         yield Page(normalise_market(entry, taken, self.options.origin), window)
 

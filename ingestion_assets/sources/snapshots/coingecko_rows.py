@@ -24,11 +24,10 @@ _NOT_AS_PROMISED = (
     *(KeyError, IndexError, TypeError, ValueError),
     *(AttributeError, OverflowError, pa.ArrowInvalid),
 )
-_KEY_CODES = range(10_002, 10_012)  # missing, not of this plan, not for this host
+_KEY_CODES = range(10_002, 10_013)  # missing, not of this plan, not for this host, not so far back
 _MARKET = {
     "price": "current_price",
     "market_cap": "market_cap",
-    "market_cap_rank": "market_cap_rank",
     "fully_diluted_valuation": "fully_diluted_valuation",
     "volume_24h": "total_volume",
     "high_24h": "high_24h",
@@ -55,7 +54,8 @@ def answer_of(body: bytes, opening: bytes) -> Any:
 def normalise_market(entry: Mapping[str, Any], taken: datetime, origin: str) -> pa.Table:
     """One row from an entry of coins/markets."""
     with _expected("coins/markets", entry):
-        columns: dict[str, Any] = {name: [entry.get(sent)] for name, sent in _MARKET.items()}
+        columns: dict[str, Any] = {name: [_number(entry.get(sent))] for name, sent in _MARKET.items()}
+        columns["market_cap_rank"] = [entry.get("market_cap_rank")]
         columns |= {name: [_moment(entry.get(sent))] for name, sent in _TIMES.items()}
         return _snapshot(columns, taken, origin)
 
@@ -64,7 +64,7 @@ def normalise_chart(document: Mapping[str, Any], settle: timedelta, origin: str)
     """Rows from market_chart: three lists of [ms, value], not always in order and not always equally long."""
     with _expected("market_chart", document):
         prices, caps, volumes = (
-            {int(stamp): value for stamp, value in document.get(name) or ()}
+            {int(stamp): _number(value) for stamp, value in document.get(name) or ()}
             for name in ("prices", "market_caps", "total_volumes")
         )
         if "prices" not in document:
@@ -73,7 +73,7 @@ def normalise_chart(document: Mapping[str, Any], settle: timedelta, origin: str)
         times = np.array(stamps, np.int64) * 1_000
         columns = {
             "time": times,
-            "price": [float(prices[stamp]) for stamp in stamps],
+            "price": [prices[stamp] for stamp in stamps],
             "market_cap": [caps.get(stamp) for stamp in stamps],
             "volume_24h": [volumes.get(stamp) for stamp in stamps],
         }
@@ -104,9 +104,12 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceEr
     state: Any = document.get("status")
     if isinstance(error, dict):
         error, state = "", error.get("status", error)
+    if "error_code" in document:
+        state = document
     code, text = 0, str(error or "")
     if isinstance(state, dict):
-        code, text = int(state.get("error_code") or 0), str(state.get("error_message") or text)
+        told = str(state.get("error_code") or "")
+        code, text = int(told) if told.isdigit() else 0, str(state.get("error_message") or text)
     if status < 300 and not code and not error:
         return None
     said = f"HTTP {status}: {text or excerpt(body)}"
@@ -117,9 +120,14 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceEr
     return MalformedAnswer(said) if status < 300 else None
 
 
+def _number(value: Any) -> float | None:
+    """Whole numbers may have more digits than a float has: the supply of a coin, its worth in small money."""
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise TypeError(f"{value!r} is no number")
+    return None if value is None else float(value)
+
+
 def _snapshot(columns: Mapping[str, Any], taken: datetime, origin: str) -> pa.Table:
-    if columns["price"] == [None]:
-        raise MalformedAnswer("the snapshot has no price")
     at = np.array([micros(taken)], np.int64)
     return _table_of(MARKET_SNAPSHOTS, {"time": at} | dict(columns), at, origin)
 
@@ -143,14 +151,6 @@ def _expected(what: str, sent: Any) -> Iterator[None]:
     """What is missing or no number is named, with what was sent."""
     try:
         yield
-    except (
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-        pa.ArrowInvalid,
-    ) as error:
+    except _NOT_AS_PROMISED as error:
         lacking = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
         raise MalformedAnswer(f"an answer of {what} {lacking}: {str(sent)[:160]}") from None

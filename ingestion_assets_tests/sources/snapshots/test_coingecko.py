@@ -20,6 +20,7 @@ from ingestion_assets.sources.errors import (
     RateLimited,
     VendorDown,
 )
+from ingestion_assets.sources.feeds import Absent
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.snapshots.coingecko import CoinGecko
 from ingestion_assets.sources.snapshots.coingecko_rows import normalise_chart, normalise_ohlc
@@ -147,14 +148,44 @@ def test_recorded_errors(recordings: Path, name: str, table: Any, path: str, kin
         (400, {"status": {"error_code": 10010, "error_message": "Invalid API key"}}, AuthError),
         (401, {"error": {"status": {"error_code": 10012, "error_message": "beyond 365 days"}}}, AuthError),
         (200, {"status": {"error_code": 10005, "error_message": "not on this plan"}}, AuthError),
+        (401, {"error": {"error_code": 10012, "error_message": "past 365 days"}}, AuthError),
+        (400, {"error_code": 10011, "error_message": "use the other host"}, AuthError),
+        (429, {"status": {"error_code": "Throttled", "error_message": "slow down"}}, RateLimited),
+        (503, {"status": {"error_code": 503, "error_message": "be back soon"}}, VendorDown),
         (404, {"error": "coin not found"}, NotFound),
     ],
 )
 def test_errors_of_every_shape_are_told_in_the_vendors_words(status: int, body: Any, kind: type) -> None:
-    text = str(body).split("message': ")[-1].strip("'\"}") if "status" in str(body) else body["error"]
+    text = str(body).split("message': ")[-1].strip("'\"}") if "message" in str(body) else body["error"]
     with pytest.raises(kind) as failure:
         fetched(PRICE_HISTORY, {CHART: Reply(status, body)}, SLOT)
     assert text in str(failure.value)
+
+
+def test_a_page_of_a_firewall_and_words_without_json_are_errors_too():
+    for status, body, kind in ((429, b"Throttled", RateLimited), (403, b"<html>1020</html>", VendorDown)):
+        with pytest.raises(kind):
+            fetched(PRICE_HISTORY, {CHART: Reply(status, body, content_type="text/plain")}, SLOT)
+
+
+def test_numbers_with_more_digits_than_a_float_has_and_a_coin_without_a_price():
+    supply = 999_999_999_999_999_999
+    sent = {
+        "id": "bitcoin",
+        "current_price": 10**16 + 1,
+        "total_supply": supply,
+        "market_cap": 1.5,
+        "roi": {},
+    }
+    pages, _ = fetched(MARKET_SNAPSHOTS, {MARKETS: [sent]}, SLOT)
+    (row,) = rows_of(MARKET_SNAPSHOTS, pages).to_pylist()
+    assert (row["price"], row["total_supply"], row["ath"], row["market_cap_rank"]) == (1e16, 1e18, None, None)
+    chart = {"prices": [[3_600_000, 2**60]], "market_caps": [[3_600_000, 2**61]], "total_volumes": []}
+    (row,) = normalise_chart(chart, timedelta(), "rest").to_pylist()
+    assert (row["price"], row["market_cap"], row["volume_24h"]) == (2.0**60, 2.0**61, None)
+    (page,), _ = fetched(MARKET_SNAPSHOTS, {MARKETS: [{"id": "bitcoin", "current_price": None}]}, SLOT)
+    assert isinstance(page, Absent)
+    assert (page.window, "without a price" in page.evidence) == (SLOT, True)
 
 
 def test_a_wrong_key_fails_at_once_and_is_not_shown():
@@ -175,7 +206,13 @@ def test_answers_that_are_none_are_refused():
         (MARKET_SNAPSHOTS, MARKETS, [], NotFound),
         (MARKET_SNAPSHOTS, MARKETS, {"bitcoin": 1}, MalformedAnswer),
         (MARKET_SNAPSHOTS, MARKETS, [{"symbol": "btc"}], MalformedAnswer),
-        (MARKET_SNAPSHOTS, MARKETS, [{"id": "bitcoin", "current_price": None}], MalformedAnswer),
+        (MARKET_SNAPSHOTS, MARKETS, [{"id": "bitcoin", "current_price": True}], MalformedAnswer),
+        (
+            MARKET_SNAPSHOTS,
+            MARKETS,
+            [{"id": "bitcoin", "current_price": 1, "ath_date": "once"}],
+            MalformedAnswer,
+        ),
         (MARKET_SNAPSHOTS, MARKETS, [{"id": "bitcoin", "current_price": "much"}], MalformedAnswer),
         (PRICE_HISTORY, CHART, {"market_caps": []}, MalformedAnswer),
         (PRICE_HISTORY, CHART, {"prices": [[1]]}, MalformedAnswer),
