@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,12 +27,14 @@ _TOLD = """query($id:ID!){runOrError(runId:$id){__typename ... on RunNotFoundErr
   ... on PythonError{message} ... on Run{status startTime endTime
     assetMaterializations{partition assetKey{path} metadataEntries{...Figure}}
     eventConnection{events{__typename
-      ... on ExecutionStepFailureEvent{error{message} failureMetadata{description}}
+      ... on ExecutionStepFailureEvent{stepKey error{message}
+        failureMetadata{description metadataEntries{...Figure}}}
       ... on RunFailureEvent{message error{message}}
       ... on ExecutionStepOutputEvent{metadataEntries{...Figure}}}}}}}
 fragment Figure on MetadataEntry{label ... on IntMetadataEntry{intValue} ... on FloatMetadataEntry{floatValue}
   ... on TextMetadataEntry{text} ... on PathMetadataEntry{path} ... on UrlMetadataEntry{url}
   ... on BoolMetadataEntry{boolValue} ... on JsonMetadataEntry{jsonString}}"""
+FAILED_SERIES = "failed_series"  # what a step that failed for some series only calls these
 _VALUES = ("intValue", "floatValue", "text", "path", "url", "boolValue", "jsonString")
 
 
@@ -45,6 +48,15 @@ class Materialized:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A step that failed; with the series for which it did and the cause of each, where it tells."""
+
+    step: str
+    text: str
+    series: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Run:
     id: str
     status: str
@@ -52,7 +64,11 @@ class Run:
     ended: float | None = None
     materialized: Sequence[Materialized] = ()
     outputs: Mapping[str, Any] = field(default_factory=dict)  # metadata that ops gave with their outputs
-    failure: str = ""
+    failures: Sequence[Failure] = ()
+
+    @property
+    def failure(self) -> str:
+        return "; ".join(one.text for one in self.failures if one.text)
 
     @property
     def done(self) -> bool:
@@ -114,14 +130,14 @@ def run_ended(api: DagsterApi, run: str) -> bool:
 def read_run(api: DagsterApi, run: str) -> Run:
     """Everything that an answer may need of a run that has ended."""
     told = _found(api, _TOLD, run)
-    failures: list[str] = []
+    failures: list[Failure] = []
     outputs: dict[str, Any] = {}
     for event in told["eventConnection"]["events"]:
         if event["__typename"] == "ExecutionStepFailureEvent":
-            given = (event.get("failureMetadata") or {}).get("description")
-            failures.append(given or (event.get("error") or {}).get("message") or "")
+            failures.append(_failure(event))
         elif event["__typename"] == "RunFailureEvent" and not failures:
-            failures.append((event.get("error") or {}).get("message") or event["message"])
+            text = (event.get("error") or {}).get("message") or event["message"]
+            failures.append(Failure("", text.strip()))
         elif event["__typename"] == "ExecutionStepOutputEvent":
             outputs |= _figures(event)
     return Run(
@@ -134,7 +150,7 @@ def read_run(api: DagsterApi, run: str) -> Run:
             for one in told["assetMaterializations"]
         ],
         outputs=outputs,
-        failure="; ".join(text.strip() for text in failures if text),
+        failures=failures,
     )
 
 
@@ -147,6 +163,13 @@ def _found(api: DagsterApi, query: str, run: str) -> dict[str, Any]:
     if answer["__typename"] != "Run":
         raise DagsterRefused(f"Dagster at {api.url} does not tell about run {run}: {said(answer)}")
     return dict(answer)
+
+
+def _failure(event: Mapping[str, Any]) -> Failure:
+    given = event.get("failureMetadata") or {}
+    text = given.get("description") or (event.get("error") or {}).get("message") or ""
+    named = _figures(given).get(FAILED_SERIES) if given else None
+    return Failure(event["stepKey"] or "", text.strip(), json.loads(named) if named else {})
 
 
 def _figures(event: Mapping[str, Any]) -> dict[str, Any]:

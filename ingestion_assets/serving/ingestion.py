@@ -33,8 +33,7 @@ class Stretch:
     """Series that are neighbours among Dagster's partitions, so that one run can carry them."""
 
     table: Table
-    first: str
-    last: str
+    series: tuple[str, ...]
 
 
 def table_for(timeframe: str) -> Table:
@@ -83,7 +82,7 @@ def launch(dagster: DagsterApi, stretch: Stretch, window: Window, lookback_minut
     """A run over the months of the window; its id."""
     keys = tuple(
         f"{_DAY_OR_MONTH[stretch.table.cut](moment)}|{name}"
-        for moment, name in ((window.start, stretch.first), (window.end, stretch.last))
+        for moment, name in ((window.start, stretch.series[0]), (window.end, stretch.series[-1]))
     )
     op = stretch.table.path.replace("/", "__")
     return launch_run(
@@ -116,8 +115,8 @@ def stretches(dagster: DagsterApi, table: Table, names: Collection[str]) -> list
     before = False
     for name in dagster.partitions(table.path):
         if name in names:
-            first = found.pop().first if before else name
-            found.append(Stretch(table, first, name))
+            neighbours = found.pop().series if before else ()
+            found.append(Stretch(table, (*neighbours, name)))
         before = name in names
     return found
 

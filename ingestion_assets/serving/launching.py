@@ -41,6 +41,16 @@ class Launcher:
 
     async def ended(self, run: str, what: str, deadline: float) -> Run:
         """The run when it has succeeded; raises RunFailed or StillRunning."""
+        found = await self._ended(run, deadline)
+        if not found.succeeded:
+            raise RunFailed(what, found, run_page(self.dagster, run))
+        return found
+
+    async def all_ended(self, runs: Sequence[str], deadline: float) -> list[Run]:
+        """Every run when it has ended, well or not; raises StillRunning."""
+        return [await self._ended(run, deadline) for run in runs]
+
+    async def _ended(self, run: str, deadline: float) -> Run:
         page = run_page(self.dagster, run)
         if self._waiting >= _WAITING_AT_ONCE:
             raise StillRunning(run, page)
@@ -52,10 +62,4 @@ class Launcher:
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             self._waiting -= 1
-        found = await asyncio.to_thread(read_run, self.dagster, run)
-        if not found.succeeded:
-            raise RunFailed(what, found, page)
-        return found
-
-    async def all_ended(self, runs: Sequence[str], what: str, deadline: float) -> list[Run]:
-        return [await self.ended(run, what, deadline) for run in runs]
+        return await asyncio.to_thread(read_run, self.dagster, run)

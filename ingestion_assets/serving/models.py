@@ -189,9 +189,34 @@ class Counts(BaseModel):
     trigger: Literal["manual", "cron", "registry"]
 
 
+class SeriesOutcome(BaseModel):
+    """What became of one series; `symbol`, `strategy` and `error_message` are those of its registry row."""
+
+    series: str
+    symbol: str
+    strategy: str
+    status: Literal["success", "error"]
+    records: int = Field(description="Rows that were fetched and are new or changed.")
+    succeeded: list[str] = Field(description="Assets of which partitions were made.")
+    failed: dict[str, str] = Field(description="Assets that were not, or not wholly, each with the cause.")
+    error_message: str | None
+    run_urls: list[str]
+
+
 class Ingestion(BaseModel):
-    status: Literal["success"]
+    status: Literal["success", "partial"] = Field(
+        description="`partial`: some series failed, the others were ingested. When none was it is a 502."
+    )
     result: Counts
+    series: list[SeriesOutcome]
+
+
+class NothingIngested(BaseModel):
+    """No series could be ingested; of none is told when Dagster refused the runs."""
+
+    detail: str
+    run_url: str | None = None
+    series: list[SeriesOutcome] = Field(default_factory=list)
 
 
 class Job(BaseModel):

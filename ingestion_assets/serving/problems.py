@@ -85,7 +85,7 @@ def _told(status: int) -> Handler:
 
 
 async def _stated(request: Request, error: Any) -> Response:
-    more = {"run_url": error.run_url} if getattr(error, "run_url", None) else {}
+    more = {name: getattr(error, name) for name in ("run_url", "series") if getattr(error, name, None)}
     return answer(error.status_code, str(error.detail), getattr(error, "headers", None), **more)
 
 

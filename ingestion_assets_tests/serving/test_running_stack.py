@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ingestion_assets.registry import Series
 from ingestion_assets.settings import load_settings
 from ingestion_assets_tests.browser.running_stack import RunningStack
 from ingestion_assets_tests.serving.conftest import CRON, TOKEN, Api
@@ -150,9 +151,49 @@ def test_a_vendor_that_refuses_the_key_is_quoted_and_the_key_is_not(api: Api) ->
     assert refused.detail.startswith("ingest_onchain failed: ")
     assert "401" in refused.detail
     assert WRONG_KEY.encode() not in refused.body
-    (series,) = [s.id for s in api.bench.registry.series("onchain") if s.source == "covalent"]
-    off = api("PUT", f"/api/v1/symbols/{series}/status", body={"status": "disabled"}, token=TOKEN)
-    assert off.json["enabled"] is False, "or it would fail every execution of the registry"
+
+
+def switch(api: Api, series: str, status: str) -> None:
+    assert api("PUT", f"/api/v1/symbols/{series}/status", body={"status": status}, token=TOKEN).status == 200
+
+
+def test_an_execution_tells_by_series_what_succeeded_and_what_failed(api: Api) -> None:
+    """One has a key that its vendor refuses, and a run of its own; another does not exist, and is carried by
+    a run that brings others up to date."""
+    (wallet,) = [s.id for s in api.bench.registry.series("onchain") if s.source == "covalent"]
+    unknown = "binance.NOPE-USDT"
+    api.bench.registry.add(Series(unknown, "market", "binance", "NOPE/USDT", backfill_from=datetime.now(UTC)))
+    done = api("POST", "/api/v1/registry/execute", token=TOKEN)
+    assert (done.status, done.json["status"]) == (200, "partial"), done.body
+    told = {one["series"]: one for one in done.json["series"]}
+    assert set(told) == {s.id for s in api.bench.registry.series(enabled_only=True)}
+    assert {name for name, one in told.items() if one["status"] == "error"} == {wallet, unknown}
+    assert set(told[wallet]["failed"]) == {"onchain/transactions", "onchain/balances_1d"}
+    assert "401" in told[wallet]["error_message"]
+    assert WRONG_KEY.encode() not in done.body
+    assert "NOPE" in told[unknown]["failed"]["market/ohlcv_1m"]
+    assert (told[unknown]["succeeded"], told[unknown]["records"]) == ([], 0)
+    assert "market/ohlcv_1m" in told["binance.BTC-USDT"]["succeeded"]
+    assert told["binance.BTC-USDT"]["strategy"] == "flatpack_api"
+    assert done.json["result"]["marketsIngested"] >= 2
+    by_hand = api("POST", "/api/ingest", body={"symbols": ["BTC-USDT"]}, token=TOKEN).json
+    assert (by_hand["status"], [one["series"] for one in by_hand["series"]]) == (
+        "success",
+        ["binance.BTC-USDT"],
+    )
+    api("DELETE", f"/api/v1/symbols/{unknown}", token=TOKEN)
+
+    others = [name for name in told if name not in (wallet, unknown)]
+    for name in others:
+        switch(api, name, "disabled")
+    nothing = api("POST", "/api/v1/registry/execute", token=TOKEN)
+    assert nothing.status == 502
+    assert nothing.detail.startswith(f"ingestion failed: {wallet}: onchain/")
+    assert [one["status"] for one in nothing.json["series"]] == ["error"]
+    assert "/runs/" in nothing.json["run_url"]
+    for name in others:
+        switch(api, name, "idle")
+    switch(api, wallet, "disabled")
 
 
 def test_a_backfill_tells_six_figures_that_add_up(api: Api) -> None:

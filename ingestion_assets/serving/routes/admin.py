@@ -47,7 +47,7 @@ async def backfill(
     def launch() -> tuple[str, int]:
         found = ingestion.registered(given.bench, given.dagster, series, now)
         missing = bars(given.bench.lake.holes(table, found.id, window), table.grain)
-        stretch = ingestion.Stretch(table, found.id, found.id)
+        stretch = ingestion.Stretch(table, (found.id,))
         back = ingestion.minutes_back(window, now)
         return ingestion.launch(given.dagster, stretch, window, back, "api_backfill"), missing
 

@@ -13,14 +13,15 @@ from ingestion_assets.dagster_api.runs import Run, at_work, run_page
 from ingestion_assets.intervals import Window
 from ingestion_assets.serving import ingestion
 from ingestion_assets.serving.context import Context, Given
-from ingestion_assets.serving.models import Counts, Ingestion, IngestWanted, Started
+from ingestion_assets.serving.models import Counts, Ingestion, IngestWanted, NothingIngested, Started
+from ingestion_assets.serving.outcomes import Ended, NobodyIngested, outcomes
 from ingestion_assets.serving.parameters import market_series
 from ingestion_assets.serving.problems import Problem, Responses, StillRunning
 from ingestion_assets.tables import DERIVED, FETCHED, INGESTED, STATISTICS, Table
 
 router = APIRouter(tags=["ingest"])
 Trigger = Literal["manual", "cron", "registry"]
-RUNS: Responses = {202: {"model": Started}, 404: {"model": Problem}, 502: {"model": Problem}}
+RUNS: Responses = {202: {"model": Started}, 404: {"model": Problem}, 502: {"model": NothingIngested}}
 
 
 @router.post("/api/ingest", response_model=Ingestion, responses=RUNS)
@@ -42,7 +43,8 @@ async def cron_post(given: Given) -> Ingestion:
 
 @router.post("/api/v1/registry/execute", response_model=Ingestion, responses=RUNS)
 async def execute(given: Given) -> Ingestion:
-    """Every enabled series of every domain, in all the tables that are kept of it."""
+    """Every enabled series of every domain, in all the tables that are kept of it. A series that fails is
+    told of by itself, and does not keep the others."""
     return await _executed(given, "registry", None)
 
 
@@ -51,20 +53,31 @@ async def _executed(given: Context, trigger: Trigger, symbols: list[str] | None)
     cause = f"api_{trigger}" if symbols is None else "api_manual_some"
     tables = list(FETCHED.values()) if trigger == "registry" else [INGESTED["1m"]]
     launched = await asyncio.to_thread(_launch, given, tables, symbols, cause, began)
-    runs = await given.launcher.all_ended(launched, "ingestion", deadline)
-    return Ingestion(status="success", result=_counts(runs, began, trigger))
+    runs = await given.launcher.all_ended([run for run, _ in launched], deadline)
+    pairs = zip(runs, launched, strict=True)
+    ended = [Ended(run, run_page(given.dagster, run.id), stretch) for run, (_, stretch) in pairs]
+    known = {one.id: one for one in await asyncio.to_thread(given.bench.registry.series)}
+    found = outcomes(ended, known)
+    if found and not any(one.succeeded for one in found):
+        raise NobodyIngested("ingestion", found)
+    whole = not any(one.failed for one in found)
+    return Ingestion(
+        status="success" if whole else "partial", result=_counts(runs, began, trigger), series=found
+    )
 
 
 def _launch(
     given: Context, tables: list[Table], symbols: list[str] | None, cause: str, now: datetime
-) -> list[str]:
+) -> list[tuple[str, ingestion.Stretch]]:
+    """The runs, each with what it takes."""
     if symbols is None:
         busy = at_work(given.dagster, ingestion.CAUSE, cause)
         if busy:  # who asks again and again does not pile up runs
             raise StillRunning(busy[-1], run_page(given.dagster, busy[-1]))  # the first that was launched
-    window = Window(now - timedelta(minutes=ingestion.LOOK_BACK_MINUTES), now)
     launched = []
     for table in tables:
+        usual = timedelta(minutes=ingestion.LOOK_BACK_MINUTES)
+        window = Window(now - max(usual, table.late_after or usual), now)
         names = ingestion.following(given.bench, table)
         if not names and symbols is None:
             continue
@@ -72,8 +85,9 @@ def _launch(
             names = [_registered(given, text, names) for text in symbols]
         given.dagster.add_partitions(table.domain, _new(given, table, names))
         for stretch in ingestion.stretches(given.dagster, table, set(names)):
-            back = ingestion.LOOK_BACK_MINUTES
-            launched.append(ingestion.launch(given.dagster, stretch, window, back, cause))
+            back = ingestion.minutes_back(window, now)
+            run = ingestion.launch(given.dagster, stretch, window, back, cause)
+            launched.append((run, stretch))
     return launched
 
 

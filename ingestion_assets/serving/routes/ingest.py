@@ -66,7 +66,7 @@ async def market(given: Given, exchange: ExchangeInPath, wanted: MarketIngest) -
             raise HTTPException(
                 404 if isinstance(error, NotFound) else 502, f"ingest_market failed: {error}"
             ) from None
-        stretch = ingestion.Stretch(table, found.id, found.id)
+        stretch = ingestion.Stretch(table, (found.id,))
         back = ingestion.minutes_back(window, now)
         return ingestion.launch(given.dagster, stretch, window, back, "api_manual")
 
