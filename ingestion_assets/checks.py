@@ -19,7 +19,7 @@ from ingestion_assets.intervals import Window, ceiling, iso
 from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.sources.errors import SourceError
-from ingestion_assets.stores.lake import CorruptFile
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.tables import DERIVED, DOMAIN_FEATURES, FEATURES, FETCHED, SENTIMENT, STATISTICS, Table
 from ingestion_assets.tables.market import candles
 from ingestion_assets.workbench import Workbench

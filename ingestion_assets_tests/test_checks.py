@@ -37,7 +37,7 @@ def hold(world, series: str, last: datetime) -> None:
 
 def doctor(world, table, series: str, column: str, change) -> None:
     """Write a month again with other values in a column, as a bad disk or a bad program would."""
-    from ingestion_assets.stores.lake import encode
+    from ingestion_assets.stores.lake_file import encode
 
     window = Window(utc(2024, 1, 1), utc(2024, 2, 1))
     rows = world.bench.lake.read(table, series, window)

@@ -13,7 +13,7 @@ import dagster as dg
 from ingestion_assets.intervals import Window, bars, floor, month_window, months, subtract, total
 from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
-from ingestion_assets.stores.lake import CorruptFile
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.tables import DERIVED, INGESTED
 from ingestion_assets.workbench import Workbench
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ingestion_assets.intervals import Window, bars, intersect, period_window, subtract, total
-from ingestion_assets.stores.lake import CorruptFile
+from ingestion_assets.stores.lake_file import CorruptFile
 
 if TYPE_CHECKING:
     from ingestion_assets.ingestion import Plan

@@ -17,7 +17,7 @@ from ingestion_assets.cli.planning import Planned
 from ingestion_assets.cli.progress import bar, closing
 from ingestion_assets.dagster_api import BackfillState, DagsterApi
 from ingestion_assets.ingestion import Options
-from ingestion_assets.stores.lake import CorruptFile
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.tables import ALL
 from ingestion_assets.workbench import Workbench
 

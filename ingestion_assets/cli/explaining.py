@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.intervals import Window, iso, periods
-from ingestion_assets.stores.lake import CorruptFile
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.tables import DERIVED, FED
 
 if TYPE_CHECKING:

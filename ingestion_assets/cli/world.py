@@ -16,7 +16,7 @@ _SIMULATOR = "simulator"
 
 def mixed_worlds(bench: Workbench) -> str | None:
     """What is wrong when a series in the lake comes from the other world than it would be fetched from."""
-    from ingestion_assets.stores.lake import CorruptFile
+    from ingestion_assets.stores.lake_file import CorruptFile
     from ingestion_assets.tables import INGESTED
 
     settings = bench.settings

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from ingestion_assets.intervals import Window, bars, floor, intersect, period_window, periods, subtract, union
 from ingestion_assets.registry import Series
 from ingestion_assets.stores.gap_ledger import MISSING, GapLedger, Hole
-from ingestion_assets.stores.lake import CorruptFile, Lake
+from ingestion_assets.stores.lake import Lake
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.tables import Table
 
 NEVER_FETCHED = "never fetched"

@@ -27,7 +27,8 @@ from ingestion_assets.intervals import (
 )
 from ingestion_assets.registry import Series
 from ingestion_assets.stores.gap_ledger import NOT_LISTED, UNRECOVERABLE, GapLedger, Hole
-from ingestion_assets.stores.lake import CorruptFile, Lake
+from ingestion_assets.stores.lake import Lake
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.tables import Table
 
 if TYPE_CHECKING:

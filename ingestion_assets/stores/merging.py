@@ -11,9 +11,25 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from ingestion_assets.intervals import Window, micros
+from ingestion_assets.intervals import Window, micros, moment_of, period_window
 from ingestion_assets.tables import Table
-from ingestion_assets.tables.arrays import numbers
+from ingestion_assets.tables.arrays import column, kept, taken, truths
+
+
+def check_given(table: Table, series: str, month: str, rows: pa.Table) -> None:
+    """Raise when these cannot be rows of one month or day."""
+    keys, times = table.keys(rows), table.times(rows)
+    repeated = not (keys[1:] > keys[:-1]).all() and len(np.unique(keys)) < len(keys)
+    if repeated or table.in_order(rows) is not rows:
+        raise ValueError(
+            f"{table.path}: rows to merge must be in rising order of {table.key} without repeats"
+        )
+    whole = period_window(month)
+    if len(times) and not micros(whole.start) <= times[0] <= times[-1] < micros(whole.end):
+        raise ValueError(
+            f"{table.path}: rows of {series} from {moment_of(times[0])} to {moment_of(times[-1])} "
+            f"do not all belong to the {table.cut} {month}"
+        )
 
 
 def merged_rows(
@@ -34,7 +50,7 @@ def merged_rows(
     if not table.computed:
         given = _completed(table, held, given, place, known)
     same = np.zeros(len(given_keys), dtype=bool)
-    same[known] = _equal(table, held.take(pa.array(place[known])), given.filter(pa.array(known)))
+    same[known] = _equal(table, taken(held, place[known]), kept(given, known))
     changed = known & ~same
 
     gone = np.zeros(len(held_keys), dtype=bool)
@@ -45,15 +61,14 @@ def merged_rows(
     lost = gone.copy()
     lost[place[changed]] = True
 
-    revised = _known_at(given.filter(pa.array(changed)), now)
-    pieces = [held.filter(pa.array(~lost)), given.filter(pa.array(~known)), revised]
+    pieces = [kept(held, ~lost), kept(given, ~known), _known_at(kept(given, changed), now)]
     counts = {
         "new": int((~known).sum()),
         "changed": int(changed.sum()),
         "dropped": int(gone.sum()),
         "touched": _first(np.concatenate([given_times[~same], held_times[gone]])),
     }
-    return table.in_order(pa.concat_tables(pieces)), held.filter(pa.array(lost)), counts
+    return table.in_order(pa.concat_tables(pieces)), kept(held, lost), counts
 
 
 def _places(held: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,14 +85,14 @@ def _completed(
     table: Table, held: pa.Table, given: pa.Table, place: np.ndarray, known: np.ndarray
 ) -> pa.Table:
     """A null says nothing, so it does not take the place of a value that another feed gave."""
-    import pyarrow.compute as pc  # what most merges do without takes a twentieth of a second to import
+    import pyarrow.compute as pc  # a twentieth of a second; rows that only come behind those held need none
 
-    for number, column in enumerate(table.columns):
-        lacking = given.column(number).null_count
-        if column.required or not lacking or held.column(number).null_count == held.num_rows:
+    for number, field in enumerate(given.schema):
+        ours, theirs = held.column(number), given.column(number)
+        if not field.nullable or not theirs.null_count or ours.null_count == held.num_rows:
             continue
-        there = held.column(number).take(pa.array(place, mask=~known))
-        given = given.set_column(number, given.schema.field(number), pc.coalesce(given.column(number), there))
+        there = ours.take(column(place, pa.int64(), known))
+        given = given.set_column(number, field, pc.coalesce(theirs, there))
     return given
 
 
@@ -87,19 +102,17 @@ def _first(times: np.ndarray) -> int | None:
 
 def _equal(table: Table, held: pa.Table, given: pa.Table) -> np.ndarray:
     """Which rows say the same, compared column by column; two nulls are the same."""
+    import pyarrow.compute as pc
+
     same = np.ones(held.num_rows, dtype=bool)
     for name in table.payload:
         left, right = held.column(name), given.column(name)
         if left.null_count == right.null_count == held.num_rows:
             continue
-        if left.null_count == right.null_count == 0:
-            same &= left.to_numpy() == right.to_numpy()
-        elif pa.types.is_floating(left.type):
-            ours, theirs = numbers(left), numbers(right)
-            same &= (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-        else:
-            pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
-            same &= np.fromiter((a == b for a, b in pairs), bool, held.num_rows)
+        alike = pc.equal(left, right)
+        if alike.null_count:
+            alike = pc.coalesce(alike, pc.and_(left.is_null(), right.is_null()))
+        same &= truths(alike)
     return same
 
 
@@ -108,5 +121,5 @@ def _known_at(rows: pa.Table, now: datetime) -> pa.Table:
     if rows.num_rows == 0 or "known_at" not in rows.column_names:
         return rows
     index = rows.schema.get_field_index("known_at")
-    stamps = pa.array([now] * rows.num_rows, rows.schema.field(index).type)
-    return rows.set_column(index, rows.schema.field(index), stamps)
+    field = rows.schema.field(index)
+    return rows.set_column(index, field, column(np.full(rows.num_rows, micros(now)), field.type))

@@ -21,25 +21,41 @@ def numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     return np.from_dlpack(array)
 
 
-def column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
-    """Numbers, none of them null, as a column of a type of the same width."""
+def column(values: np.ndarray, kind: pa.DataType, given: np.ndarray | None = None) -> pa.Array:
+    """Numbers as a column of a type of the same width; null where they are not given."""
     values = np.ascontiguousarray(values)
     if values.itemsize * 8 != kind.bit_width:
         raise ValueError(f"{values.dtype} has not the width of {kind}")
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+    there = None if given is None else _bits(given)
+    return pa.Array.from_buffers(kind, len(values), [there, pa.py_buffer(values)])
 
 
 def nullable(values: np.ndarray) -> pa.Array:
     """Numbers as a column of float64, null where they are NaN."""
     if len(values) == 0 or not np.isnan(values.min()):
         return column(values, pa.float64())
-    values = np.ascontiguousarray(values, np.float64)
-    return pa.Array.from_buffers(pa.float64(), len(values), [_bits(~np.isnan(values)), pa.py_buffer(values)])
+    values = np.asarray(values, np.float64)
+    return column(values, pa.float64(), ~np.isnan(values))
 
 
 def flags(mask: np.ndarray) -> pa.Array:
     """Yes or no, none of them null, as a column."""
     return pa.Array.from_buffers(pa.bool_(), len(mask), [None, _bits(mask)])
+
+
+def truths(answers: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """A column of yes or no, none of them null, as a mask."""
+    return numbers(answers.cast(pa.uint8())).view(np.bool_)
+
+
+def kept(rows: pa.Table, mask: np.ndarray) -> pa.Table:
+    """The rows where the mask says yes."""
+    return rows.filter(flags(mask))
+
+
+def taken(rows: pa.Table, places: np.ndarray) -> pa.Table:
+    """The rows at these places, in this order."""
+    return rows.take(column(places, pa.int64()))
 
 
 def _bits(mask: np.ndarray) -> pa.Buffer:

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from ingestion_assets.tables.arrays import numbers
+from ingestion_assets.tables.arrays import kept, numbers, taken
 
 TIME = pa.timestamp("us", tz="UTC")
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -131,19 +131,17 @@ class Table:
         """The rows by time, and by key where the time is the same."""
         times = self.times(rows)
         if self.key == self.clock and self.among is None:
-            return (
-                rows if (np.diff(times) >= 0).all() else rows.take(pa.array(np.argsort(times, kind="stable")))
-            )
+            return rows if (np.diff(times) >= 0).all() else taken(rows, np.argsort(times, kind="stable"))
         keys = self.keys(rows)
         order = np.lexsort((keys, times))
-        return rows if (np.diff(order) == 1).all() else rows.take(pa.array(order))
+        return rows if (np.diff(order) == 1).all() else taken(rows, order)
 
     def distinct(self, rows: pa.Table) -> pa.Table:
         """In order; of rows with the same key the last one given."""
         keys = self.keys(rows)
         if not (keys[1:] > keys[:-1]).all():
             _, last = np.unique(keys[::-1], return_index=True)
-            rows = rows.take(pa.array(np.sort(len(keys) - 1 - last)))
+            rows = taken(rows, np.sort(len(keys) - 1 - last))
         return self.in_order(rows)
 
     def conform(self, rows: pa.Table) -> pa.Table:
@@ -174,7 +172,7 @@ class Table:
         if not bad.any():
             return rows, rows.slice(0, 0).append_column("broken_promise", pa.nulls(0, pa.string()))
         texts = pa.array([promises[n].text for n in reason[bad]], pa.string())
-        return rows.filter(pa.array(~bad)), rows.filter(pa.array(bad)).append_column("broken_promise", texts)
+        return kept(rows, ~bad), kept(rows, bad).append_column("broken_promise", texts)
 
     def _required(self) -> tuple[Promise, ...]:
         def null_in(name: str) -> Callable[[pa.Table], np.ndarray]:

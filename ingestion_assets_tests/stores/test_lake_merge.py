@@ -99,7 +99,7 @@ def test_landing_the_same_answer_twice_does_not_touch_the_file(lake: Lake) -> No
 
 
 def test_one_content_is_one_file_whatever_the_way_it_came_about(make_lake: MakeLake) -> None:
-    count = 2 * 1440
+    count = 9 * 1440  # more than one row group
     at_once, in_parts = make_lake(), make_lake()
     land(at_once, dict.fromkeys(range(count), 100.0))
     for first, end in ((1440, 2000), (0, 1440), (2000, count)):

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion_assets.intervals import Window, holes, micros, month_window, months
-from ingestion_assets.stores.lake import CorruptFile, Lake, encode
+from ingestion_assets.stores.lake import Lake
+from ingestion_assets.stores.lake_file import CorruptFile, encode
 from ingestion_assets.stores.objects import LocalObjects
 from ingestion_assets.tables.contract import Column
 from ingestion_assets.tables.market import OHLCV_1M as TABLE
@@ -167,6 +168,20 @@ def test_a_broken_file_is_told_by_name_and_can_be_quarantined(lake: Lake, kind: 
     assert lake.read(TABLE, SERIES, span(0, 600)).num_rows == 2
 
 
+def test_an_hour_of_a_month_is_read_without_the_rest_of_it(lake: Lake) -> None:
+    """Told by damage: it is found by who reads the whole month, not by who reads its last hour."""
+    minutes = (EDGE - START) // MINUTE
+    land(lake, range(minutes))
+    content = lake.objects.read(lake.path(TABLE, SERIES, MONTH))
+    assert content is not None
+    damage(lake, content[:200] + bytes(300) + content[500:])
+    for first in (minutes // 2, minutes - 60):
+        rows = lake.read(TABLE, SERIES, span(first, first + 60))
+        assert rows.column("time").to_pylist() == [at(n) for n in range(first, first + 60)]
+    with pytest.raises(CorruptFile):
+        lake.read(TABLE, SERIES, span(0, minutes))
+
+
 def test_a_file_that_another_run_has_mended_meanwhile_is_not_quarantined(lake: Lake) -> None:
     land(lake, range(5))
     lake.quarantine_file(TABLE, SERIES, MONTH)
@@ -183,7 +198,7 @@ def test_a_file_replaced_while_it_is_read_is_not_taken_for_a_broken_one(make_lak
     file = lake._open(TABLE, SERIES, MONTH)
     assert file is not None
     land(lake, range(2000, 9000), price=77.0)
-    rows = lake._rows(file, TABLE, SERIES, MONTH, ["time", "close"])
+    rows = lake._rows(file, TABLE, SERIES, MONTH, ["time", "close"], span(0, 9000))
     assert rows.num_rows in (2000, 9000)
     assert set(rows.column("close").to_pylist()) in ({100.0}, {100.0, 77.0})
 

@@ -92,7 +92,7 @@ def test_on_s3_a_change_is_made_again_upon_what_another_writer_left(
     assert seen == [None, b"other 1", b"other 2"]
     assert objects.read(PATH) == b"other 2 and mine"
 
-    monkeypatch.setattr("ingestion_assets.stores.objects._CONFLICTS_BORNE", 3)
+    monkeypatch.setattr("ingestion_assets.stores.objects.s3._CONFLICTS_BORNE", 3)
 
     def always_late(before: bytes | None) -> bytes:
         objects.write(PATH, (before or b"") + b".")

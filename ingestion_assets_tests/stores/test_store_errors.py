@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ingestion_assets.embedded import free_port
-from ingestion_assets.stores.lake import CorruptFile, Lake
+from ingestion_assets.stores.lake import Lake
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.stores.objects import StoreError, open_objects
 from ingestion_assets.tables.market import OHLCV_1M as TABLE
 from ingestion_assets_tests.servers import NOBODY, S3Server
