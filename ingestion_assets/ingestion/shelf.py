@@ -15,7 +15,8 @@ import pyarrow as pa
 from ingestion_assets import __name__ as package
 from ingestion_assets.ingestion.plan import Slice
 from ingestion_assets.intervals import Window, intersect
-from ingestion_assets.stores.lake import CorruptFile, Lake, Merge
+from ingestion_assets.stores.lake import Lake, Merge
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.tables import Table
 
 
