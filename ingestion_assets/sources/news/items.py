@@ -17,7 +17,7 @@ import pyarrow as pa
 from ingestion_assets.sources.news.plain_text import all_said, hashed, page_of
 from ingestion_assets.tables.news import NEWS_ITEMS
 
-_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _UNITS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3_600, "hr": 3_600, "day": 86_400}
 _UNITS |= {"week": 604_800, "month": 30 * 86_400, "year": 365 * 86_400}
 _AGO = re.compile(rf"(?:about |~)?(\d{{1,4}}|an?) ({'|'.join(_UNITS)})s? ago", re.IGNORECASE)
@@ -96,7 +96,7 @@ def _row(entry: Mapping[str, Any], name: str, now: datetime, held: Mapping[str, 
 
 def _moment(seconds: int | None, now: datetime) -> datetime | None:
     """A time of publication that can be: neither before there were feeds, nor in the future."""
-    if seconds is None or not _EARLIEST.timestamp() <= seconds <= now.timestamp():
+    if seconds is None or not EARLIEST.timestamp() <= seconds <= now.timestamp():
         return None
     return datetime.fromtimestamp(seconds, UTC)
 

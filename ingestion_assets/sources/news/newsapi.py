@@ -6,7 +6,7 @@ Limits (developer plan): 100 requests a day, 50 in 12 hours; the first 100 resul
 no Retry-After, so it is not asked again within an hour.
 History: the last month, older articles are refused (426). Articles are shown 24 hours after publication, so
 that is when they could first be known: `known_at`.
-Revisions: articles that were taken down come as `[Removed]`; what is held of them stays.
+Revisions: articles that were taken down come as `[Removed]`, mostly of 1970; what is held of them stays.
 
 Newest first, at most 100 to an answer. What lies behind an answer is asked for by time, up to its oldest
 article: a second page would lie beyond the first 100 results. Series: `newsapi.bitcoin` searches for bitcoin
@@ -16,58 +16,50 @@ cannot be asked by time: as a feed, they are what they are now.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import numpy as np
-import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestion_assets.intervals import Window, iso, micros, moment_of, period_window
 from ingestion_assets.registry import Series, Strategy, check_id
-from ingestion_assets.sources.errors import (
-    AuthError,
-    BadRequest,
-    MalformedAnswer,
-    NotFound,
-    RateLimited,
-    SourceError,
-    VendorDown,
-    excerpt,
-)
+from ingestion_assets.sources.errors import MalformedAnswer
 from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
 from ingestion_assets.sources.governor import Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, expect_json, host_of
+from ingestion_assets.sources.http import HttpClient, host_of
 from ingestion_assets.sources.market import SourceOptions
-from ingestion_assets.sources.news.items import table_of
-from ingestion_assets.sources.news.plain_text import all_said, hashed, page_of
+from ingestion_assets.sources.news.items import EARLIEST
+from ingestion_assets.sources.news.newsapi_articles import (
+    DELAY,
+    BeyondPlan,
+    classify,
+    document_of,
+    normalise_articles,
+    was_removed,
+)
 from ingestion_assets.sources.spending import Allowance, paid
 from ingestion_assets.tables.news import NEWS_ITEMS
 
-DELAY = timedelta(hours=24)
+log = logging.getLogger(__name__)
+
 HORIZON = timedelta(days=29)  # a month, safely inside
 PAGE = 100
 CATEGORIES = ("business", "entertainment", "general", "health", "science", "sports", "technology")
-_HOUR = 3_600.0
 _SECOND = timedelta(seconds=1)
-_REMOVED = "[Removed]"
-_WITHOUT_KEY = {"apiKeyInvalid", "apiKeyMissing", "apiKeyDisabled"}
-_SPENT = {"rateLimited", "apiKeyExhausted"}
 
 
 @dataclass(frozen=True)
 class _Found:
-    """An answer: its rows, how many articles it holds, and how many there are in all."""
+    """An answer: its rows that tell their time, how many articles it holds, how many there are in all."""
 
     rows: pa.Table
     given: int
     total: int
-
-
-class _BeyondPlan(BadRequest):
-    """What the plan does not include: older articles, more results."""
 
 
 class NewsApi(Vendor):
@@ -119,7 +111,7 @@ class NewsApi(Vendor):
             open_still = Window(window.start, cursor)
             try:
                 found = await self._ask("/v2/everything", _search(series, open_still, number))
-            except _BeyondPlan as error:
+            except BeyondPlan as error:
                 yield Absent(open_still, str(error))
                 return
             times = NEWS_ITEMS.times(found.rows)
@@ -131,7 +123,9 @@ class NewsApi(Vendor):
             same.append(_without(found.rows, told))
             told.update(found.rows.column("id").to_pylist())
             done = found.given >= found.total or not found.given
-            oldest = open_still.start if done else moment_of(times[0]) + _SECOND
+            if not done and not len(times):
+                raise MalformedAnswer(f"newsapi tells no time of its {found.given} articles")
+            oldest = open_still.start if done else _second_of(times[0]) + _SECOND
             number += 1
             if oldest < cursor:
                 yield Page(NEWS_ITEMS.in_order(pa.concat_tables(same)), Window(oldest, cursor))
@@ -154,9 +148,13 @@ class NewsApi(Vendor):
         return await paid(self.options.purse, 1, once, lambda _: 1)
 
     def _found(self, body: bytes) -> _Found:
-        document = _document(body)
-        rows = normalise_articles(document, self.options.origin)
+        document = document_of(body)
+        rows = _told_when(normalise_articles(document, self.options.origin))
         return _Found(rows, len(document["articles"]), document["totalResults"])
+
+
+def _second_of(time: int) -> datetime:
+    return moment_of(time).replace(microsecond=0)
 
 
 def _search(series: Series, window: Window, number: int) -> dict[str, Any]:
@@ -171,6 +169,17 @@ def _search(series: Series, window: Window, number: int) -> dict[str, Any]:
     }
 
 
+def _told_when(rows: pa.Table) -> pa.Table:
+    """Without those of 1970 and before: so comes what was taken down, and nothing is left of it."""
+    told = pa.array(NEWS_ITEMS.times(rows) >= micros(EARLIEST))
+    strange = [row for row in rows.filter(pc.invert(told)).to_pylist() if not was_removed(row["title"])]
+    if strange:
+        log.warning(
+            "newsapi dates %d articles impossibly, they are left out: %s", len(strange), strange[0]["url"]
+        )
+    return rows.filter(told)
+
+
 def _without(rows: pa.Table, told: set[str]) -> pa.Table:
     return rows.filter(pa.array([name not in told for name in rows.column("id").to_pylist()], pa.bool_()))
 
@@ -181,86 +190,6 @@ def _check_within(times: np.ndarray, window: Window) -> None:
             f"newsapi was asked about {window} and told of "
             f"{iso(moment_of(times[0]))} to {iso(moment_of(times[-1]))}"
         )
-
-
-def normalise_articles(document: Mapping[str, Any], origin: str) -> pa.Table:
-    """Rows from an answer. Pure."""
-    articles = document.get("articles")
-    if not isinstance(articles, list) or not isinstance(document.get("totalResults"), int):
-        raise MalformedAnswer("the answer has no `articles` and `totalResults`")
-    rows: dict[str, dict[str, Any]] = {}
-    for article in articles:
-        row = _row(article)
-        rows.setdefault(row["id"], row | {"source": origin})
-    return table_of(rows.values())
-
-
-def _row(article: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        said = str(article["publishedAt"])
-        published = datetime.fromisoformat(said)
-        url, title = article["url"], article["title"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedAnswer(f"an article is not as documented ({error}): {str(article)[:120]}") from None
-    published = published.astimezone(UTC) if published.tzinfo else published.replace(tzinfo=UTC)
-    removed = title == _REMOVED
-    publisher = (article.get("source") or {}).get("name")
-    summary, content = article.get("description"), article.get("content")
-    words = all_said(title, summary, _uncut(content))
-    return {
-        "id": hashed("removed", said, url) if removed else hashed("page", url or words),
-        "time": published,
-        "dated": "published",
-        "published": published,
-        "url": url,
-        "story": hashed(page_of(url)) if url and not removed else None,
-        "title": title,
-        "summary": summary,
-        "content": content,
-        "text": "" if removed else words,
-        "author": article.get("author"),
-        "publisher": publisher,
-        "known_at": published + DELAY,
-    }
-
-
-def _uncut(content: str | None) -> str | None:
-    """Without the note of how much was cut off."""
-    return content.rpartition("[+")[0] if content and content.endswith("chars]") else content
-
-
-def classify(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
-    """The vendor's errors, in its own words."""
-    if status == 200 and b'"error"' not in body[:40]:
-        return None
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(document, dict) or document.get("status") != "error":
-        return None
-    code, said = str(document.get("code")), str(document.get("message"))
-    text = f"{code}: {said}"
-    if code in _WITHOUT_KEY:
-        return AuthError(f"{text} (NEWS_API_KEY)")
-    if code in _SPENT or status == 429:
-        return RateLimited(text, _HOUR)
-    if code == "maximumResultsReached" or status == 426 or "too far in the past" in said:
-        return _BeyondPlan(text)
-    if code == "sourceDoesNotExist":
-        return NotFound(text)
-    if code == "unexpectedError" or status >= 500:
-        return VendorDown(text)
-    return BadRequest(text)
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    expect_json(body, b"{")
-    try:
-        document: dict[str, Any] = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedAnswer(f"the answer is cut-off or broken JSON ({error}): {excerpt(body)}") from None
-    return document
 
 
 def _written(moment: datetime) -> str:

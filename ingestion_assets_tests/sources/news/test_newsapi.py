@@ -15,11 +15,14 @@ from ingestion_assets.sources.errors import (
     AuthError,
     BadRequest,
     MalformedAnswer,
+    NotFound,
+    QuotaSpent,
     RateLimited,
     VendorDown,
 )
 from ingestion_assets.sources.feeds import Absent, Page
-from ingestion_assets.sources.news.newsapi import NewsApi, normalise_articles
+from ingestion_assets.sources.news.newsapi import NewsApi
+from ingestion_assets.sources.news.newsapi_articles import normalise_articles
 from ingestion_assets.tables.news import NEWS_ITEMS
 from ingestion_assets_tests.sources.derivatives.asking import ask, rows_of, window
 from ingestion_assets_tests.sources.replay import Asked, Reply
@@ -137,6 +140,43 @@ def test_headlines_are_those_of_now():
     assert page.rows.num_rows == 1
 
 
+def test_what_was_taken_down_and_has_lost_its_time_stops_nothing():
+    times = [DAY.start + timedelta(minutes=30 * n) for n in range(40)]
+    gone = article(datetime(1970, 1, 1, tzinfo=UTC), 0) | {
+        "source": {"id": None, "name": "[Removed]"},
+        "title": "[Removed]",
+        "description": "[Removed]",
+        "content": "[Removed]",
+        "url": "https://removed.com",
+    }
+    every = archive(times)
+
+    def answer(query: dict[str, str]) -> Any:
+        told = every(query)
+        return told | {"totalResults": told["totalResults"] + 1, "articles": [*told["articles"], gone]}
+
+    pages, _ = asked_of(answer)
+    assert rows_of(NEWS_ITEMS, pages).num_rows == 40
+    assert union([p.window for p in pages if isinstance(p, Page)]) == [DAY]
+    found = {"status": "ok", "totalResults": 2, "articles": [article(times[3], 1), gone]}
+    (_, page), _ = asked_of(found, series=BUSINESS, path=HEADLINES)
+    assert isinstance(page, Page)
+    assert (page.rows.num_rows, page.window.start) == (1, times[3])
+
+
+def test_nulls_stay_null_and_fractions_of_seconds_are_kept():
+    bare = article(DAY.start, 1) | {"title": None, "content": None, "source": None, "url": None}
+    exact = article(DAY.start, 2) | {"publishedAt": "2024-08-01T10:11:12.1234567Z"}
+    rows = normalise_articles(
+        {"status": "ok", "totalResults": 2, "articles": [bare, exact]}, "rest"
+    ).to_pylist()
+    assert [rows[0][name] for name in ("title", "summary", "url", "story", "publisher", "author")] == [
+        None
+    ] * 6
+    assert rows[0]["text"] == ""
+    assert rows[1]["time"] == datetime(2024, 8, 1, 10, 11, 12, 123456, tzinfo=UTC)
+
+
 def test_articles_that_were_taken_down_are_kept_apart_and_say_nothing():
     moments = [DAY.start, DAY.start + timedelta(hours=1)]
     removed = [article(m, 0) | {"title": "[Removed]", "url": "https://removed.com"} for m in moments]
@@ -152,10 +192,13 @@ def test_articles_that_were_taken_down_are_kept_apart_and_say_nothing():
         (401, "apiKeyInvalid", AuthError),
         (401, "apiKeyMissing", AuthError),
         (401, "apiKeyDisabled", AuthError),
-        (429, "apiKeyExhausted", RateLimited),
+        (429, "apiKeyExhausted", QuotaSpent),
         (429, "rateLimited", RateLimited),
         (400, "parameterInvalid", BadRequest),
         (400, "parametersMissing", BadRequest),
+        (400, "sourcesTooMany", BadRequest),
+        (400, "sourceDoesNotExist", NotFound),
+        (426, "corsNotAllowed", AuthError),
         (500, "unexpectedError", VendorDown),
         (200, "apiKeyInvalid", AuthError),
     ],
@@ -187,6 +230,9 @@ def test_what_the_plan_does_not_reach_back_to_is_absent_and_no_failure():
         b'{"status":"ok","totalResults":1,"articles":[{"title":"x"',
         {"status": "ok"},
         {"status": "ok", "totalResults": 1, "articles": [{"title": "x"}]},
+        {"status": "ok", "totalResults": 1, "articles": [None]},
+        {"status": "ok", "totalResults": 1, "articles": [article(DAY.start, 1) | {"source": "bbc-news"}]},
+        {"status": "ok", "totalResults": 1, "articles": [article(DAY.start, 1) | {"title": 7}]},
         {"status": "ok", "totalResults": 1, "articles": [article(DAY.start, 1) | {"publishedAt": "soon"}]},
         {"status": "ok", "totalResults": 1, "articles": [article(DAY.start - timedelta(days=1), 1)]},
     ],
