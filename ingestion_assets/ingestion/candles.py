@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ingestion_assets.ingestion.fetched import Fetched
 from ingestion_assets.ingestion.plan import Options, Slice, closed_until, offer_of, plan_slice
-from ingestion_assets.intervals import Window, holes, iso, moment_of, split
+from ingestion_assets.intervals import Window, holes, iso, moment_of, split, subtract
 from ingestion_assets.registry import Series
 from ingestion_assets.sources.errors import MalformedAnswer
 from ingestion_assets.sources.market import CandleSource
@@ -66,7 +66,8 @@ class CandleDesk(contextlib.AsyncExitStack):
             None, plan_slice, self.table, piece, self.lake, self.ledger, offer, now, self.options
         )
         page = self.table.grain * source.page_rows
-        stretches = [part for w in plan.missing for part in split(w, parts, page)]
+        asked = plan.asked(self.table, source.page_rows)
+        stretches = [part for w in asked for part in split(w, parts, page)]
         chunks = [_Chunk() for _ in stretches]
         outcomes = await asyncio.gather(
             *(self._stretch(piece.series, w, c) for w, c in zip(stretches, chunks, strict=True)),
@@ -81,12 +82,13 @@ class CandleDesk(contextlib.AsyncExitStack):
             slice=piece,
             plan=plan,
             rows=pa.concat_tables(tables).combine_chunks() if tables else self.table.empty(),
-            holes=_joined(hole for chunk in chunks for hole in chunk.holes),
+            holes=plan.unheld(_joined(hole for chunk in chunks for hole in chunk.holes)),
             error=failure,
             requests=sum(chunk.requests for chunk in chunks),
             seconds=time.monotonic() - started,
             now=now,
             delisted_at=next((c.delisted_at for c in chunks if c.delisted_at), None),
+            besides=subtract(asked, plan.missing),
         )
 
     async def _stretch(self, series: Series, window: Window, chunk: _Chunk) -> None:

@@ -29,6 +29,8 @@ class Fetched:
     delisted_at: datetime | None = None
     # The time about which everything is known now; without it: all that was missing, unless it failed.
     covered: list[Window] | None = None
+    # Where the vendor was asked beside what was missing, because that takes no request more.
+    besides: list[Window] = field(default_factory=list)
 
     @classmethod
     def nothing(cls, table: Table, piece: Slice, error: Exception) -> Fetched:

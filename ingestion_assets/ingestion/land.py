@@ -16,7 +16,7 @@ from ingestion_assets.ingestion.fetched import Fetched
 from ingestion_assets.ingestion.landed import Landed, unlanded
 from ingestion_assets.ingestion.plan import Options, Plan, Slice
 from ingestion_assets.ingestion.shelf import Shelf
-from ingestion_assets.intervals import Window, bars, floor, intersect, iso, period_window, subtract
+from ingestion_assets.intervals import Window, bars, floor, intersect, iso, period_window, subtract, union
 from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.gap_ledger import NO_TRADES, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake
@@ -56,7 +56,8 @@ def land(
         merge = shelf.take(good, replace=replace, covered=covered or (), now=fetched.now)
         if error is not None:
             unanswered = _unanswered(shelf, fetched)
-        _record(table, ledger, fetched, unanswered, run)
+        examined = [*plan.missing, *(fetched.besides if error is None else ())]
+        _record(table, ledger, fetched, examined, unanswered, run)
     return Landed.of(
         table,
         fetched,
@@ -120,13 +121,19 @@ def _unanswered(shelf: Shelf, fetched: Fetched) -> list[Window]:
     return subtract(shelf.lacks(fetched.plan.missing), [h.window for h in fetched.holes])
 
 
-def _record(table: Table, ledger: GapLedger, fetched: Fetched, unanswered: list[Window], run: str) -> None:
+def _record(
+    table: Table,
+    ledger: GapLedger,
+    fetched: Fetched,
+    examined: list[Window],
+    unanswered: list[Window],
+    run: str,
+) -> None:
     """Only what was asked for is settled; the rest of the ledger stays as it is."""
     series = fetched.slice.series
     why = str(fetched.error or "rows broke a promise")[:500]
     found = [*fetched.holes, *fetched.plan.foregone, *(Hole(w, evidence=why) for w in unanswered)]
-    examined = [*fetched.plan.missing, *(h.window for h in fetched.plan.foregone)]
-    for window in examined:
+    for window in (*union(examined), *(h.window for h in fetched.plan.foregone)):
         inside = [
             Hole(
                 Window(max(h.window.start, window.start), min(h.window.end, window.end)), h.reason, h.evidence

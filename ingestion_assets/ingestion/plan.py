@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -83,12 +83,23 @@ class Plan:
     missing: list[Window]
     foregone: list[Hole] = field(default_factory=list)
     corrupt: str | None = None
+    kept: list[Window] = field(default_factory=list)  # held, and not missing for whatever reason
+
+    def asked(self, table: Table, page_rows: int) -> list[Window]:
+        """What a venue with pages of so many rows is asked for."""
+        return in_pages(self.missing, table.grain * page_rows)
+
+    def unheld(self, holes: list[Hole]) -> list[Hole]:
+        """These holes without what is held: a row that its vendor gives no more is no hole."""
+        held = intersect((h.window for h in holes), self.kept)
+        return [Hole(w, h.reason, h.evidence) for h in holes for w in subtract([h.window], held)]
 
     def bars(self, table: Table) -> int:
         return bars(self.missing, table.grain)
 
     def pages(self, table: Table, page_rows: int) -> int:
-        return sum(math.ceil(bars([w], table.grain) / page_rows) for w in self.missing)
+        """In how many requests, where the venue holds something at all times."""
+        return sum(math.ceil(bars([w], table.grain) / page_rows) for w in self.asked(table, page_rows))
 
 
 def slices_of(series: Sequence[Series], window: Window, cut: str = "month") -> Iterator[Slice]:
@@ -98,6 +109,17 @@ def slices_of(series: Sequence[Series], window: Window, cut: str = "month") -> I
         part = Window(max(whole.start, window.start), min(whole.end, window.end))
         for one in series:
             yield Slice(one, period, part)
+
+
+def in_pages(windows: Iterable[Window], page: timedelta) -> list[Window]:
+    """The windows, those that one page holds as one, with all that lies between them."""
+    asked: list[Window] = []
+    for window in union(windows):
+        if asked and window.end - asked[-1].start <= page:
+            asked[-1] = Window(asked[-1].start, window.end)
+        else:
+            asked.append(window)
+    return asked
 
 
 def closed_until(table: Table, now: datetime, settle: timedelta) -> datetime:
@@ -157,7 +179,8 @@ def plan_slice(
         evidence = f"{offer.name} serves nothing before {iso(horizon)}" if horizon else ""
         foregone += [Hole(w, UNRECOVERABLE, evidence) for w in intersect(beyond, held_holes)]
         missing = subtract(missing, beyond)
-    return Plan(piece, wanted, missing, foregone, corrupt)
+    kept = subtract(wanted, [*missing, *held_holes])
+    return Plan(piece, wanted, missing, foregone, corrupt, kept)
 
 
 def _sample(held: list[Window], table: Table, page_rows: int, seed: str) -> list[Window]:
