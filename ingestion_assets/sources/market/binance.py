@@ -55,6 +55,7 @@ PUBLIC_FALLBACK_URL = "https://data-api.binance.vision"
 DOCUMENTED_BUDGET = Budget(limit=6_000, seconds=60)
 WEIGHT = {"klines": 2, "exchangeInfo": 20, "time": 1, "all_prices": 4}
 _INTERVAL_SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
+_LONGEST_REFUSAL = 4_096
 _BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 
 _FIELDS = {
@@ -143,10 +144,11 @@ class Binance:
         trading = entry.get("status") == "TRADING"
         first = await self._klines(vendor_symbol, "1m", startTime=0, limit=1)
         last = first if trading else await self._klines(vendor_symbol, "1m", limit=1)
+        ended = _opens(last)
         return Market(
             symbol=symbol,
             listed_at=_opens(first),
-            delisted_at=None if trading or not len(last["time"]) else _opens(last) + timedelta(minutes=1),
+            delisted_at=None if trading or ended is None else ended + timedelta(minutes=1),
             trading=trading,
             timeframes=frozenset(TIMEFRAMES),
         )
@@ -234,7 +236,7 @@ class Binance:
         columns = await self._klines(
             spelled(symbol), _timeframe(table.grain), startTime=micros(moment) // 1_000, limit=1
         )
-        return _opens(columns) if len(columns["time"]) else None
+        return _opens(columns)
 
     def horizon(self, table: Table, now: datetime) -> datetime | None:
         return None
@@ -308,7 +310,7 @@ def spelled(symbol: str) -> str:
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
     """Binance's own error body, whatever the status says."""
-    if body[:1] != b"{" or b'"code"' not in body[:200] or b'"msg"' not in body:
+    if len(body) > _LONGEST_REFUSAL or b'"code"' not in body or b'"msg"' not in body:
         return None
     try:
         error = orjson.loads(body)
@@ -327,9 +329,11 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> SourceErro
         return RateLimited(said, wait)
     if status == 451:
         return None
-    if code in (-1121, -1122):
+    if "restricted location" in text:
+        return GeoBlocked(f"{said}. This place is not served: set another base URL or use another venue")
+    if code in (-1121, -1122, -4144):
         return NotFound(said)
-    if code in (-2014, -2015, -1022, -1002):
+    if code in (-2008, -2014, -2015, -1022, -1002):
         return AuthError(said)
     if status >= 500 or code in (-1000, -1001, -1006, -1007, -1008, -1016):
         return VendorDown(said, wait)
@@ -374,6 +378,7 @@ def parse_klines(*bodies: bytes) -> dict[str, Any]:
 def normalise_klines(columns: Mapping[str, Any], table: Table, settle: timedelta, origin: str) -> pa.Table:
     """Rows of the table from a klines answer's columns. Pure."""
     opens, closes = _in_micros(columns["time"]), _in_micros(columns["close_time"])
+    closes = closes // 1_000 * 1_000  # whether told in ms or in µs
     known = opens + (table.grain + settle) // timedelta(microseconds=1)
     given = {name: _column(columns[name], kind) for name, kind in _FIELDS.items()}
     times = {"time": opens, "close_time": closes, "known_at": known}
@@ -398,8 +403,10 @@ def _timeframe(grain: timedelta) -> str:
     return next(name for name, length in TIMEFRAMES.items() if length == grain)
 
 
-def _opens(columns: Mapping[str, Any]) -> datetime:
-    return moment_of(_in_micros(columns["time"])[0])
+def _opens(columns: Mapping[str, Any]) -> datetime | None:
+    """When the first of the bars opens; None: there is none, as of a symbol not yet traded."""
+    times = _in_micros(columns["time"])
+    return moment_of(times[0]) if len(times) else None
 
 
 def _listed(body: bytes) -> bytes:

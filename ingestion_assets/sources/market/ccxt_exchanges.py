@@ -11,8 +11,9 @@ History   the exchange's; those that serve a recent stretch only are in SERVED_B
 Revises   unknown
 Errors    ccxt's, put into the words of our tree by ccxt_errors
 Quirks    some exchanges answer about a fixed stretch from `since` on, so that an empty answer says
-          nothing of what follows: `_first_in` looks further. ccxt takes an HTML page, cut-off JSON or a
-          row without a time for "no candles": here they are malformed answers.
+          nothing of what follows: `_first_in` looks further. ccxt takes an HTML page, cut-off JSON, a
+          row without a time and the candles of another market for "no candles": here they are malformed
+          answers.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, NotFoun
 from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
 from ingestion_assets.sources.http import host_of, with_patience
 from ingestion_assets.sources.market import Market, Pages, SourceOptions
-from ingestion_assets.sources.market.ccxt_errors import STUMBLES, Wire, explained
+from ingestion_assets.sources.market.ccxt_errors import STUMBLES, Wire, explained, without_candles
 from ingestion_assets.tables import Table
 
 # How many bars back from the present an exchange serves, whatever is asked for.
@@ -48,6 +49,7 @@ SERVED_BARS = {
 }
 _BARS_IN_FLIGHT = 2  # of those, the oldest may be gone by the time the question arrives
 _ROWS_UNLESS_SAID = 100  # nearly every exchange gives that many
+_DARK_POOL = ".d"
 _COARSE = "1d"
 _EARLIER = timedelta(days=60)
 
@@ -82,6 +84,7 @@ class CcxtExchange:
         self._ccxt.on_rest_response = self._note_answer
         self._parse_json, self._ccxt.parse_json = self._ccxt.parse_json, self._json
         self._parse_bar, self._ccxt.parse_ohlcv = self._ccxt.parse_ohlcv, self._bar
+        self._fetch_markets, self._ccxt.fetch_markets = self._ccxt.fetch_markets, self._markets
         self.page_rows = _rows_per_answer(self._ccxt)
         self.page_weight = self._weight(1)
         self._counter = RedisCounter(options.redis_url) if options.redis_url else None
@@ -210,6 +213,8 @@ class CcxtExchange:
 
         async def once() -> Rows:
             rows = await self._ccxt.fetch_ohlcv(entry["symbol"], timeframe, since=since, limit=limit)
+            if not rows and (problem := without_candles(_WIRE.get())) is not None:
+                raise problem
             if any(later[0] <= earlier[0] for earlier, later in itertools.pairwise(rows)):
                 raise MalformedAnswer(
                     f"{self.name} repeats bars of {entry['symbol']} from {window.start:%Y-%m-%d %H:%M} on"
@@ -240,6 +245,11 @@ class CcxtExchange:
         if symbol not in self._ccxt.markets:
             raise NotFound(self._unknown(symbol))
         return self._ccxt.markets[symbol]
+
+    async def _markets(self, *given: Any) -> list[Any]:
+        """Dark pools, which Kraken's old lists hold, have the names of its open markets and no candles."""
+        listed: list[Any] = await self._fetch_markets(*given)
+        return [one for one in listed if not str(one["id"]).endswith(_DARK_POOL)]
 
     async def _load(self) -> None:
         """Once: what is traded here. What fails, fails for all who wait for it."""
@@ -302,6 +312,7 @@ class CcxtExchange:
 
     def _bar(self, given: Any, market: Any = None) -> list[Any]:
         bar: list[Any] = self._parse_bar(given, market)
+        _WIRE.get().bars += 1
         if len(bar) < 6 or bar[0] is None:
             raise MalformedAnswer(f"{clean_url(_WIRE.get().url)}: a bar lacks time or fields: {given}")
         return bar

@@ -153,7 +153,7 @@ def test_times_in_ms_or_us(unit):
     assert rows.schema == OHLCV_1M.schema
     (given_row,) = rows.to_pylist()
     assert given_row["time"] == moment_of(ROW[0] * 1_000)
-    assert given_row["close_time"].replace(microsecond=999_000) == moment_of(ROW[6] * 1_000)
+    assert given_row["close_time"] == moment_of(ROW[6] * 1_000), "the last millisecond, in µs too"
     assert given_row["known_at"] == moment_of(ROW[0] * 1_000) + timedelta(seconds=69)
     assert given_row["source"] == "bulk" and given_row["trades"] == 7
 
@@ -167,6 +167,10 @@ def test_times_in_ms_or_us(unit):
         (400, -1121, errors.NotFound),
         (200, -1121, errors.NotFound),
         (400, -1100, errors.BadRequest),
+        (400, -1130, errors.BadRequest),
+        (400, -4141, errors.BadRequest),
+        (400, -4144, errors.NotFound),
+        (400, -2008, errors.AuthError),
         (401, -2015, errors.AuthError),
         (429, -1003, errors.RateLimited),
         (200, -1003, errors.RateLimited),
@@ -187,6 +191,18 @@ def test_error_bodies(status, code, error):
 @pytest.mark.parametrize(
     "body",
     [
+        b'{\n  "code" : -1121,\n  "msg" : "Invalid symbol."\n}',
+        b' {"msg": "Invalid symbol.", "code": -1121}',
+        b'{"msg": "Invalid symbol.", "more": "' + b"x" * 300 + b'", "code": "-1121"}',
+    ],
+)
+def test_error_bodies_however_they_are_laid_out(body):
+    assert isinstance(classify(400, {}, body), errors.NotFound)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
         b"[]",
         b'{"serverTime": 1}',
         b'{"code": "x", "msg": "y"}',
@@ -198,8 +214,11 @@ def test_other_bodies_are_no_errors_of_binances(body):
     assert classify(200, {}, body) is None
 
 
-def test_the_place_that_is_not_served_is_left_to_the_status():
-    assert classify(451, {}, b'{"code": 0, "msg": "restricted location"}') is None
+def test_the_place_that_is_not_served_is_known_by_the_status_and_by_the_words():
+    body = b'{"code": 0, "msg": "Service unavailable from a restricted location"}'
+    assert classify(451, {}, body) is None
+    for status in (200, 403):
+        assert isinstance(classify(status, {}, body), errors.GeoBlocked)
 
 
 # Over the wire
@@ -250,6 +269,13 @@ def test_the_first_bar_after_and_the_market(simulator):
     assert listed == market.listed_at == datetime(2023, 3, 23, 17, tzinfo=UTC)
     assert none is None and market.trading and market.delisted_at is None
     assert not gone.trading and gone.delisted_at == datetime(2022, 5, 13, 1, tzinfo=UTC)
+
+
+def test_a_market_that_was_never_traded_has_no_beginning_and_no_end():
+    info = {"symbols": [{"symbol": "NEWUSDT", "status": "PRE_TRADING"}]}
+    with Replay({"/api/v3/exchangeInfo": info, "/api/v3/klines": []}) as vendor:
+        market = ask(vendor.url, lambda s: s.market("NEW/USDT"))
+    assert (market.trading, market.listed_at, market.delisted_at) == (False, None, None)
 
 
 def test_the_clock_is_the_venues(simulator):

@@ -4,12 +4,13 @@ import asyncio
 import json
 from datetime import timedelta
 
+import pyarrow.feather as feather
 import pytest
 
-from ingestion_assets.intervals import Window, moment_of
+from ingestion_assets.intervals import Window, micros, moment_of
 from ingestion_assets.sources import errors
 from ingestion_assets.sources.market import SourceOptions, open_source
-from ingestion_assets.tables.market import OHLCV_1M, candles
+from ingestion_assets.tables.market import OHLCV_1M, OHLCV_5M, candles
 from ingestion_assets_tests.sources.replay import Replay, Reply
 
 HOURLY = candles("1h", timedelta(hours=1))
@@ -35,6 +36,8 @@ def ask(exchange, answers, question, **options):
     async def main(url):
         given = {"base_url": url, "attempts": 1} | options
         async with open_source(exchange, SourceOptions(**given)) as source:
+            if exchange != "binance":
+                source.governor.budget = None  # pace is tested elsewhere
             return await question(source)
 
     with Replay(answers) as vendor:
@@ -87,15 +90,24 @@ def test_kraken_markets_with_legacy_and_plain_names(recorded):
     }
 
     async def question(source):
-        with pytest.raises(errors.BadRequest, match="Unknown asset pair"):
-            await source.page("XRP/USD", OHLCV_1M, Window(at(1_762_777_020), at(1_762_820_220)))
-        with pytest.raises(errors.BadRequest, match="Unknown asset pair"):
-            await source.page("AAVE/AUD", OHLCV_1M, Window(at(1_762_777_020), at(1_762_820_220)))
+        for symbol in ("XRP/USD", "AAVE/AUD", "BTC/USD"):
+            with pytest.raises(errors.NotFound, match="Unknown asset pair"):
+                await source.page(symbol, OHLCV_1M, Window(at(1_762_777_020), at(1_762_820_220)))
         with pytest.raises(errors.NotFound, match=r"nearest names: .*BTC/USD"):
             await source.market("BTC/USDX")
 
     _, asked = ask("kraken", answers, question)
-    assert [one.query["pair"] for one in asked if "OHLC" in one.path] == ["XXRPZUSD", "AAVEAUD"]
+    pairs = [one.query["pair"] for one in asked if "OHLC" in one.path]
+    assert pairs == ["XXRPZUSD", "AAVEAUD", "XXBTZUSD"], "of Bitcoin the list has a dark pool too"
+
+
+def test_kraken_candles_of_another_pair_are_no_silence(recorded):
+    answers = kraken(recorded) | {
+        "/0/public/AssetPairs": recorded("kraken/rest_0_public_AssetPairs.body.json"),
+    }
+    window = Window(at(1_762_777_020), at(1_762_820_220))
+    with pytest.raises(errors.MalformedAnswer, match="candles, but none of this market"):
+        ask("kraken", answers, lambda s: s.page("XRP/USD", OHLCV_1M, window))
 
 
 @pytest.mark.parametrize(
@@ -230,6 +242,52 @@ def test_binance_klines_row_by_row(recorded):
         assert [row[n] for n in (*names, "taker_buy_quote_volume")] == [float(text) for text in texts]
         assert row["trades"] == raw[8]
     assert OHLCV_1M.examine(rows)[1].num_rows == 0
+
+
+def test_binance_markets_of_which_a_quarter_is_traded_no_more(recorded):
+    whole = recorded("binance_spot/rest_api_v3_exchangeInfo.body.json")
+    states = [one["status"] for one in whole["symbols"]]
+    assert (len(states), states.count("TRADING"), states.count("BREAK")) == (1_695, 1_262, 433)
+    (first, *_, last) = recorded("binance_spot/http_spot_market_klines.json")
+
+    def klines(query):
+        return {"BCCBTC": [], "LENDBTC": [first if "startTime" in query else last]}[query["symbol"]]
+
+    async def question(source):
+        return await source.market("LEND/BTC"), await source.market("BCC/BTC")
+
+    ended, never = ask("binance", binance(recorded, klines) | {"/api/v3/exchangeInfo": whole}, question)[0]
+    assert not ended.trading and not never.trading
+    assert ended.listed_at == moment_of(first[0] * 1_000)
+    assert ended.delisted_at == moment_of(last[0] * 1_000) + timedelta(minutes=1)
+    assert never.listed_at is None and never.delisted_at is None
+
+
+def test_binance_five_minutes_of_twenty_days_as_a_third_party_stored_them(recordings, recorded):
+    """Asked for as an engine does, each time from where the last answer ended."""
+    stored = feather.read_table(recordings / "freqtrade_binance" / "ETH_BTC-5m.feather").to_pylist()
+    names = ("open", "high", "low", "close", "volume")
+    opens = [micros(row["date"]) // 1_000 for row in stored]
+    texts = [[f"{row[name]:.8f}" for name in names] for row in stored]
+    sent = [[ms, *five, ms + 299_999, "1.5", 3, "0", "0", "0"] for ms, five in zip(opens, texts, strict=True)]
+
+    def klines(query):
+        start, end, limit = (int(query[name]) for name in ("startTime", "endTime", "limit"))
+        return [row for row in sent if start <= row[0] <= end][:limit]
+
+    async def question(source):
+        cursor, end, found = moment_of(opens[0] * 1_000), moment_of((opens[-1] + 300_000) * 1_000), []
+        while cursor < end:
+            page = (await source.pages("ETH/BTC", OHLCV_5M, Window(cursor, end))).rows.to_pylist()
+            found += page
+            cursor = page[-1]["time"] + timedelta(minutes=5)
+        return found
+
+    rows, asked = ask("binance", binance(recorded, klines), question)
+    assert len(rows) == len(stored) == 20 * 288
+    assert [row["time"] for row in rows] == [moment_of(ms * 1_000) for ms in opens]
+    assert [[row[name] for name in names] for row in rows] == [[float(t) for t in five] for five in texts]
+    assert sum(one.path == "/api/v3/klines" for one in asked) == 6
 
 
 def test_binance_limit_in_force_is_that_of_the_recorded_exchange_info(recorded):
