@@ -33,7 +33,7 @@ NEWS_ITEMS = Table(
         Column("published", TIME, "the time of publication that it tells, if that can be", required=False),
         _text("published_text", "what stands there instead of a date that can be"),
         _text("guid", "how the feed itself calls it"),
-        _text("url", "where it leads, as sent"),
+        _text("url", "where it leads, as sent; a relative link of a feed made whole"),
         _text("story", "the same for the same page wherever it is linked: its URL without tracking, hashed"),
         _text("title", "as sent"),
         _text("summary", "as sent; may hold HTML"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import gzip
 import io
 import json
 import re
@@ -18,6 +19,8 @@ from typing import Any
 MEMORY = 1 << 30
 PROCESSOR_SECONDS = 10
 MOST_ENTRIES = 5_000
+MOST_BYTES = 10 << 20
+_PACKED = b"\x1f\x8b"
 # Half of a surrogate pair by its number: the parser breaks on it.
 _HALVES = re.compile(
     rb"&#(?:0*(?:5529[6-9]|55[3-9]\d\d|56\d{3}|57[0-2]\d\d|573[0-3]\d|5734[0-3])|x0*d[89a-f][0-9a-f]{2});",
@@ -32,7 +35,7 @@ def entries(body: bytes, headers: dict[str, str]) -> dict[str, Any]:
 
     # The text is stored as sent, so nothing is cleaned or made absolute.
     found = feedparser.parse(
-        io.BytesIO(_HALVES.sub(b"?", body)),
+        io.BytesIO(_HALVES.sub(b"?", _unpacked(body))),
         response_headers=headers,
         sanitize_html=False,
         resolve_relative_uris=False,
@@ -45,6 +48,17 @@ def entries(body: bytes, headers: dict[str, str]) -> dict[str, Any]:
         "left_off": max(0, len(found.entries) - MOST_ENTRIES),
         "entries": [_entry(entry) for entry in found.entries[:MOST_ENTRIES]],
     }
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Some feeds are packed files, beside how an answer may be packed on its way."""
+    if not body.startswith(_PACKED):
+        return body
+    with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+        document = file.read(MOST_BYTES + 1)
+    if len(document) > MOST_BYTES:
+        raise ValueError(f"it holds more than {MOST_BYTES} bytes")
+    return document
 
 
 def _entry(entry: Any) -> dict[str, Any]:

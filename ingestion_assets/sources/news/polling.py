@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import orjson
 
@@ -24,7 +25,7 @@ from ingestion_assets.sources.http import Answer, by_status
 from ingestion_assets.sources.news import feed_document
 from ingestion_assets.sources.public_address import Document, fetch_public
 
-MOST_BYTES = 10 << 20
+MOST_BYTES = feed_document.MOST_BYTES
 READING_SECONDS = 60.0
 _READER = str(Path(feed_document.__file__).resolve())
 _KINDS = "application/atom+xml, application/rss+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1"
@@ -70,7 +71,19 @@ async def poll(
         raise BadRequest(f"{clean_url(url)} is no RSS or Atom feed ({why}): {excerpt(body) or 'empty'}")
     if not unchanged:
         kept.keep(body, headers)
-    return Poll(url, now, told["title"] or "", told["entries"], unchanged)
+    entries = [entry | {"link": _whole(document.url, entry)} for entry in told["entries"]]
+    return Poll(url, now, told["title"] or "", entries, unchanged)
+
+
+def _whole(url: str, entry: Mapping[str, Any]) -> str | None:
+    """The entry's link; a relative one starts from the feed. Its guid once more is no link."""
+    link: str | None = entry["link"]
+    if not link or link == entry["id"]:
+        return link
+    try:
+        return urljoin(url, link)
+    except ValueError:
+        return link
 
 
 def _check(document: Document) -> None:

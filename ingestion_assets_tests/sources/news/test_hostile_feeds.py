@@ -153,6 +153,12 @@ def test_a_packed_bomb_is_cut_off_too():
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 150 << 20
 
 
+def test_a_packed_file_that_swells_is_not_used():
+    bomb = Reply(body=gzip.compress(b"<rss>" + b" " * (200 << 20)), content_type="application/gzip")
+    with Replay({PATH: bomb}) as replay, pytest.raises(BadRequest, match="more than 10485760 bytes"):
+        fetched(replay.url + PATH)
+
+
 def test_who_says_nothing_is_not_waited_for():
     with sending() as url, pytest.raises(VendorDown, match=r"within 0\.3 s"):
         fetched(url, seconds=0.3)
