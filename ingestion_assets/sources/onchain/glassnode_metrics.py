@@ -38,7 +38,7 @@ def readings_of(body: bytes) -> list[Reading]:
         try:
             moment = _moment(entry["t"])
             found += [Reading(moment, name, value) for name, value in _values(entry)]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise MalformedAnswer(f"a point cannot be read ({error!r}): {str(entry)[:160]}") from None
         if before is not None and moment <= before:
             raise MalformedAnswer(f"points are not in rising order without repeats: {str(entry)[:160]}")

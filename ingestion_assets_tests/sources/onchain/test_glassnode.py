@@ -10,7 +10,15 @@ import pytest
 from ingestion_assets.ingestion.spending import CatalogPurse
 from ingestion_assets.intervals import moment_of
 from ingestion_assets.registry import Series
-from ingestion_assets.sources.errors import AuthError, MalformedAnswer, QuotaSpent, RateLimited
+from ingestion_assets.sources.errors import (
+    AuthError,
+    BadRequest,
+    MalformedAnswer,
+    NotFound,
+    QuotaSpent,
+    RateLimited,
+    VendorDown,
+)
 from ingestion_assets.sources.feeds import Absent
 from ingestion_assets.sources.onchain.glassnode import Glassnode
 from ingestion_assets.sources.onchain.glassnode_metrics import normalise_metric, readings_of, revised
@@ -73,6 +81,12 @@ def test_the_key_goes_in_a_header_and_the_question_is_what_is_documented():
     }
     assert rows_of(METRICS, pages).column("value").to_pylist() == [1.0, None, 3.0, 4.0]
     assert covered(pages) == [AUGUST]
+
+
+def test_numbers_of_any_size_and_parts_that_are_not_told():
+    body = json.dumps([{"t": FIRST, "v": 2**80}, {"t": FIRST + 86_400, "v": 1e-9}]).encode()
+    assert [reading.value for reading in readings_of(body)] == [2.0**80, 1e-9]
+    assert readings_of(json.dumps([{"t": FIRST, "o": None}, {"t": FIRST + 86_400, "o": {}}]).encode()) == []
 
 
 def test_parts_are_rows_of_their_own():
@@ -155,6 +169,15 @@ def test_credits_are_counted_and_never_exceeded(tmp_path):
         (Reply(200, [{"t": FIRST}]), MalformedAnswer, "'v'"),
         (Reply(200, told(1.0) + told(2.0)), MalformedAnswer, "rising order"),
         (Reply(200, {"error": "?"}), MalformedAnswer, "not the JSON"),
+        (Reply(401, {"error": "unknown key"}), AuthError, "unknown key"),
+        (Reply(400, b"resolution is not supported", content_type="text/plain"), BadRequest, "resolution"),
+        (Reply(404, b"metric not found", content_type="text/plain"), NotFound, "metric not found"),
+        (Reply(502, b"<html>bad gateway</html>", content_type="text/html"), VendorDown, "bad gateway"),
+        (Reply(200, [{"t": None, "v": 1}]), MalformedAnswer, "cannot be read"),
+        (Reply(200, [{"t": FIRST, "v": "much"}]), MalformedAnswer, "much"),
+        (Reply(200, [{"t": FIRST, "o": [1, 2]}]), MalformedAnswer, "cannot be read"),
+        (Reply(200, [None]), MalformedAnswer, "cannot be read"),
+        (Reply(200, [{"t": FIRST, "bulk": [{"a": "BTC", "v": 1}]}]), MalformedAnswer, "'v'"),
     ],
 )
 def test_errors_are_what_they_say_and_show_no_secret(reply, kind, words):
