@@ -6,7 +6,7 @@ Dagster decides when, stores decide where. Where to find what:
     tables/       contracts: columns, types, units, key, clock, promises
     intervals     half-open stretches of time: what is wanted, held, missing
     registry      series and strategies: what is ingested, how, since when
-    settings      the environment as one typed object
+    settings/     the environment as one typed object
     sources/      in: one file per vendor and domain, fetch and normalise; feeds.py finds them
     stores/       kept: the lake (Parquet) and the catalog (SQL: registry, gap ledger, alerts)
     ingestion/    what to fetch, fetching it, landing it, auditing it; knows nothing of Dagster

@@ -195,6 +195,7 @@ def test_a_wrong_value_is_refused_with_its_name_itself_and_a_remedy(
         ("ALERT_WEBHOOK_URL", f"hooks.example/{SECRET}"),
         ("DATA_LAKE_PATH", f"s3://AKIA:{SECRET}@bucket/lake"),
         ("BINANCE_URL", f"me:{SECRET}@host"),
+        ("BINANCE_URL", f"ftp://me:a/b@{SECRET}@host"),
     ],
 )
 def test_a_wrong_value_that_may_hold_a_secret_is_not_shown(
@@ -218,7 +219,7 @@ def test_a_wrong_value_that_may_hold_a_secret_is_not_shown(
         ([JOB | {"look_back": 5}], ["entry 1", "look_back: ", "Extra inputs are not permitted"]),
         ([JOB, {"symbol": "BTC/USDT"}], ["entry 2", "exchange: Field required", "cron: Field required"]),
         (["BTC/USDT"], ["entry 1", "valid dictionary"]),
-        ({"jobs": []}, ["is a dict: write a JSON list of objects"]),
+        ({"jobs": []}, ["is a dict: write a list of objects"]),
     ],
 )
 def test_a_wrong_job_is_refused_by_its_number(
