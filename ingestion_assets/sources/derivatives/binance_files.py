@@ -71,6 +71,7 @@ _OTHER_NAMES = {
     "taker_buy_base_asset_volume": "taker_buy_volume",
     "taker_buy_quote_asset_volume": "taker_buy_quote_volume",
 }
+_IN_EVERY_LINE = ("id", "time", "close_time")
 Columns = dict[str, tuple[str, pa.DataType]]
 
 
@@ -131,11 +132,15 @@ def _read(archive: Archive, columns: Columns) -> pa.Table:
             with zipped.open(names[0]) as peek:
                 head = peek.readline(4_096).lstrip(b"\xef\xbb\xbf").decode("utf-8", "replace").strip()
             with zipped.open(names[0]) as text:
-                return pa.Table.from_batches(list(_batches(text, head, columns, archive)), _schema(columns))
+                rows = pa.Table.from_batches(list(_batches(text, head, columns, archive)), _schema(columns))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise MalformedAnswer(f"{archive.name} is no whole zip file: {error}") from None
     except pa.ArrowInvalid as error:
         raise MalformedAnswer(f"{archive.name} is not the CSV that was expected: {error}") from None
+    for name in _IN_EVERY_LINE:
+        if name in rows.column_names and rows.column(name).null_count:
+            raise MalformedAnswer(f"{archive.name} has a line without {name}")
+    return rows
 
 
 def _batches(text: IO[bytes], head: str, columns: Columns, archive: Archive) -> Iterator[pa.RecordBatch]:
@@ -145,7 +150,7 @@ def _batches(text: IO[bytes], head: str, columns: Columns, archive: Archive) -> 
     reader = csv.open_csv(
         text,
         read_options=csv.ReadOptions(
-            column_names=titles, skip_rows=0 if head[0].isdigit() else 1, block_size=_BLOCK, use_threads=False
+            column_names=titles, skip_rows=0 if _is_data(head) else 1, block_size=_BLOCK, use_threads=False
         ),
         convert_options=csv.ConvertOptions(
             column_types={title: kind for title, (_, kind) in columns.items()},
@@ -160,14 +165,18 @@ def _batches(text: IO[bytes], head: str, columns: Columns, archive: Archive) -> 
 def _titles(head: str, columns: Columns, archive: Archive) -> list[str]:
     """The file's column names: those of its header, or by place when it has none."""
     fields = [field.strip().strip('"') for field in head.split(",")]
-    if head[0].isdigit():
+    if _is_data(head):
         if len(fields) < len(columns):
             raise MalformedAnswer(f"{archive.name} has {len(fields)} columns, {len(columns)} are needed")
         return [*columns, *(f"extra_{n}" for n in range(len(fields) - len(columns)))]
-    titles = [_OTHER_NAMES.get(field.lower(), field.lower()) for field in fields]
+    titles = [_OTHER_NAMES.get(title, title) for title in (f.lower().replace(" ", "_") for f in fields)]
     if missing := [name for name in columns if name not in titles]:
         raise MalformedAnswer(f"{archive.name} has no column {missing[0]!r}; it has {', '.join(fields)}")
     return titles
+
+
+def _is_data(head: str) -> bool:
+    return head.lstrip('"')[:1].isdigit()
 
 
 def _schema(columns: Columns) -> pa.Schema:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from ingestion_assets.intervals import moment_of
 from ingestion_assets.sources.errors import MalformedAnswer
+from ingestion_assets.sources.market import Market
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.arrays import column, repeated
 from ingestion_assets.tables.contract import TIME
@@ -18,6 +20,7 @@ from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OP
 
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE_US = 60_000_000
+_NEVER = 2100
 
 
 def normalise_trades(entries: Sequence[Mapping[str, Any]], settle: timedelta, origin: str) -> pa.Table:
@@ -53,7 +56,7 @@ def normalise_funding(entries: Sequence[Mapping[str, Any]], settle: timedelta, o
         stamps = in_micros(np.array([int(e["fundingTime"]) for e in entries], np.int64))
         columns = {
             "rate": [float(e["fundingRate"]) for e in entries],
-            "mark_price": [float(e["markPrice"]) if e.get("markPrice") else None for e in entries],
+            "mark_price": [float(e.get("markPrice") or 0) or None for e in entries],
         }
     return table_of(
         FUNDING_RATES,
@@ -61,6 +64,25 @@ def normalise_funding(entries: Sequence[Mapping[str, Any]], settle: timedelta, o
         stamps + settle // _MICROSECOND,
         origin,
     )
+
+
+def described(entry: Mapping[str, Any], symbol: str) -> Market:
+    """A perpetual as exchangeInfo has it; of what has no end yet it says 2100, and in old answers nothing."""
+    with _expected("exchangeInfo", [entry]):
+        trading, ends = entry.get("status") == "TRADING", _date(entry.get("deliveryDate"))
+        return Market(
+            symbol=symbol,
+            listed_at=_date(entry.get("onboardDate")),
+            delisted_at=None if trading or ends is None or ends.year >= _NEVER else ends,
+            trading=trading,
+            timeframes=frozenset({"1m"}),
+        )
+
+
+def perpetual(entry: Mapping[str, Any]) -> bool:
+    """Called PERPETUAL, TRADIFI_PERPETUAL or PERPETUAL_DELIVERING, and nothing at all before it is traded."""
+    kind = str(entry.get("contractType", ""))
+    return "QUARTER" not in kind and "MONTH" not in kind
 
 
 def in_micros(times: np.ndarray) -> np.ndarray:
@@ -71,6 +93,10 @@ def in_micros(times: np.ndarray) -> np.ndarray:
 def full_minutes(stamps: np.ndarray) -> np.ndarray:
     """The nearest full minutes."""
     return (stamps + _MINUTE_US // 2) // _MINUTE_US * _MINUTE_US
+
+
+def _date(ms: Any) -> datetime | None:
+    return moment_of(int(ms) * 1_000) if ms else None
 
 
 def table_of(table: Table, columns: Mapping[str, Any], known: np.ndarray, origin: str) -> pa.Table:
@@ -94,6 +120,6 @@ def _expected(what: str, entries: Sequence[Mapping[str, Any]]) -> Iterator[None]
     """What is missing or no number is named, with the entry that shows it."""
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         lacking = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
         raise MalformedAnswer(f"an entry of {what} {lacking}; the first is {str(entries[0])[:160]}") from None

@@ -28,9 +28,11 @@ import pyarrow as pa
 from ingestion_assets.intervals import EPOCH, Window, iso, micros, moment_of
 from ingestion_assets.registry import Series, parse_id, series_id
 from ingestion_assets.sources.derivatives.binance_rows import (
+    described,
     normalise_funding,
     normalise_open_interest,
     normalise_trades,
+    perpetual,
 )
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound, excerpt
 from ingestion_assets.sources.feeds import Page, Vendor, feed
@@ -101,21 +103,14 @@ class BinanceUsdm(Vendor):
         return EPOCH + _MILLISECOND * int(info["serverTime"])
 
     async def look_up(self, symbol: str) -> Market:
-        listed = {entry["symbol"]: entry for entry in (await self._info())["symbols"]}
+        listed = {str(entry.get("symbol")): entry for entry in (await self._info())["symbols"]}
         name = spelled(symbol)
         entry = listed.get(name)
-        if entry is None or entry.get("contractType") != "PERPETUAL":
+        if entry is None or not perpetual(entry):
             near = difflib.get_close_matches(name, listed, n=3, cutoff=0.6)
             hint = f"nearest names: {', '.join(near)}" if near else f"it lists {len(listed)}, none alike"
             raise NotFound(f"binance has no perpetual {symbol!r} ({name}); {hint}")
-        trading = entry.get("status") == "TRADING"
-        return Market(
-            symbol=symbol,
-            listed_at=EPOCH + _MILLISECOND * int(entry["onboardDate"]),
-            delisted_at=None if trading else EPOCH + _MILLISECOND * int(entry["deliveryDate"]),
-            trading=trading,
-            timeframes=frozenset({"1m"}),
-        )
+        return described(entry, symbol)
 
     @feed(PERP_1M, phase="rest", page_rows=KLINES, page_weight=2)
     async def candles(self, series: Series, window: Window) -> AsyncIterator[Page]:
@@ -192,7 +187,7 @@ class BinanceUsdm(Vendor):
             yield page
 
     async def _info(self) -> dict[str, Any]:
-        info: dict[str, Any] = await self._main.get("/fapi/v1/exchangeInfo", parse=_document)
+        info: dict[str, Any] = await self._main.get("/fapi/v1/exchangeInfo", parse=_rules)
         for limit in info.get("rateLimits", ()):
             if limit.get("rateLimitType") == "REQUEST_WEIGHT" and limit.get("interval") == "MINUTE":
                 self._main.governor.budget = Budget(int(limit["limit"]), 60 * int(limit["intervalNum"]))
@@ -228,9 +223,12 @@ def _used(headers: Mapping[str, str]) -> int | None:
     return int(used) if used.isdigit() else None
 
 
-def _document(body: bytes) -> dict[str, Any]:
+def _rules(body: bytes) -> dict[str, Any]:
     expect_json(body, b"{")
-    return _json(body)
+    info: dict[str, Any] = _json(body)
+    if not isinstance(info.get("serverTime"), int) or not isinstance(info.get("symbols"), list):
+        raise MalformedAnswer(f"exchangeInfo has no serverTime or no symbols: {excerpt(body)}")
+    return info
 
 
 def _entries(body: bytes) -> list[Mapping[str, Any]]:

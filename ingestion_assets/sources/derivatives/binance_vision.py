@@ -12,7 +12,8 @@ Columns   with a header since about 2022, without before; times in ms, of spot i
 Revises   files are restated, some checksums are wrong, some days were never there: what a file lacks is
           left to the REST API, and a file that does not match its checksum is not used
 Metrics   open interest every 5 minutes, of a day from 00:00 or from 00:05 to the next midnight, with
-          empty fields and repeated times in some files
+          empty fields and repeated times in some files; since 2026-06-25 stamped with the
+          beginning of their five minutes, not the end (binance-public-data issue 491): `known_at` fits both
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ DAY = timedelta(days=1)
 APPEARS = timedelta(hours=10)
 _ATTEMPTS = 2  # a file that does not match its checksum now will hardly do so a minute later
 _WORTH_A_MONTH = timedelta(days=3)
+_HOLDS_NOTHING = "the archive's file holds no line"
 
 Read = Callable[[files.Archive], pa.Table]
 
@@ -89,8 +91,8 @@ class BinanceVision(Vendor):
 
         for part in _days(window):
             answer = await self._file(_daily("aggTrades", spelled(series.symbol), part), part, read)
-            if isinstance(answer, Absent):
-                yield answer
+            if isinstance(answer, Absent) or answer.num_rows == 0:
+                yield answer if isinstance(answer, Absent) else Absent(part, _HOLDS_NOTHING, 2)
                 continue
             for solid in _without_leaps(_within(AGG_TRADES_UM, answer, part), part):
                 yield solid
@@ -123,8 +125,8 @@ class BinanceVision(Vendor):
             whole = month_window(month)
             part = Window(max(whole.start, window.start), min(whole.end, window.end))
             answer = await self._file(_monthly("fundingRate", spelled(series.symbol), whole), part, read)
-            if isinstance(answer, Absent):
-                yield answer
+            if isinstance(answer, Absent) or answer.num_rows == 0:
+                yield answer if isinstance(answer, Absent) else Absent(part, _HOLDS_NOTHING, 2)
             else:
                 yield Page(_within(FUNDING_RATES, answer, part), part, 2)
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -32,6 +32,7 @@ from ingestion_assets.registry import Series, check_id
 from ingestion_assets.sources.equities.polygon_rows import (
     Document,
     days_traded,
+    described,
     document_of,
     normalise_bars,
     normalise_snapshot,
@@ -108,15 +109,7 @@ class Polygon(Vendor):
             document = await self._client.get(f"/v3/reference/tickers/{quote(symbol)}", parse=document_of)
         except NotFound:
             raise NotFound(f"polygon has no ticker {symbol!r}; {await self._nearest(symbol)}") from None
-        told = document.get("results") or {}
-        listed, delisted = told.get("list_date"), told.get("delisted_utc")
-        return Market(
-            symbol=str(told.get("ticker", symbol)),
-            listed_at=day_of(date.fromisoformat(listed)).start if listed else None,
-            delisted_at=datetime.fromisoformat(delisted).astimezone(UTC) if delisted else None,
-            trading=bool(told.get("active", True)),
-            timeframes=frozenset({"1m"}),
-        )
+        return described(document, symbol)
 
     async def _nearest(self, symbol: str) -> str:
         params = {"search": symbol, "active": "true", "limit": 3}

@@ -41,6 +41,8 @@ def convert(packed: IO[bytes], target: Path, name: str) -> None:
                 convert_options=csv.ConvertOptions(column_types=_COLUMNS, include_columns=list(_COLUMNS)),
             )
             for batch in reader:
+                if batch.column("window_start").null_count:
+                    raise pa.ArrowInvalid("a line has no window_start")
                 out.write_batch(batch)
     except (gzip.BadGzipFile, EOFError, zlib.error, pa.ArrowInvalid, KeyError) as error:
         target.unlink(missing_ok=True)
@@ -48,8 +50,8 @@ def convert(packed: IO[bytes], target: Path, name: str) -> None:
 
 
 def rows_of(path: Path, ticker: str, settle: timedelta, origin: str) -> pa.Table:
-    """The bars of one ticker, oldest first."""
+    """The bars of one ticker, oldest first; of two of the same minute the later line."""
     found = pq.read_table(path, filters=[("ticker", "==", ticker)], use_threads=False)
     times = in_micros(numbers(found.column("window_start")))
     columns = {name: found.column(name) for name in _COLUMNS if name not in ("ticker", "window_start")}
-    return EQUITY_1M.in_order(bars_of(times, columns, settle, origin))
+    return EQUITY_1M.distinct(bars_of(times, columns, settle, origin))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ingestion_assets.sources.errors import (
     excerpt,
 )
 from ingestion_assets.sources.http import expect_json, retry_after
+from ingestion_assets.sources.market import Market
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.arrays import repeated
 from ingestion_assets.tables.contract import TIME
@@ -30,7 +31,9 @@ from ingestion_assets.tables.equities import EQUITY_1M, EQUITY_SNAPSHOTS, SPLITS
 
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE_US = 60_000_000
+_LONGEST_REFUSAL = 4_096
 _NO_KEY = ("unknown api key", "api key was not provided", "not entitled", "not authorized")
+_KEY_REFUSED = ("NOT_AUTHORIZED", "NOT_ENTITLED", "AUTH_ERROR")
 _TOO_MANY = "exceeded the maximum requests"
 _BAR = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "vw": "vwap"}
 
@@ -64,9 +67,9 @@ def results_of(document: Document) -> Sequence[Mapping[str, Any]]:
 
 def normalise_bars(document: Document, settle: timedelta, origin: str) -> pa.Table:
     """Minute bars from an answer of aggregates."""
-    if document.get("adjusted"):
-        raise MalformedAnswer("the bars are adjusted for splits, though unadjusted ones were asked for")
     entries = results_of(document)
+    if entries and document.get("adjusted"):
+        raise MalformedAnswer("the bars are adjusted for splits, though unadjusted ones were asked for")
     with _expected("aggregates", entries):
         columns: dict[str, Any] = {name: _floats(entries, short) for short, name in _BAR.items()}
         times = in_micros(np.array([int(e["t"]) for e in entries], np.int64))
@@ -129,17 +132,32 @@ def normalise_snapshot(entry: Mapping[str, Any], taken: datetime, origin: str) -
     return _table_of(EQUITY_SNAPSHOTS, columns, taken_at, origin)
 
 
+def described(document: Document, symbol: str) -> Market:
+    """A ticker as the vendor describes it."""
+    told = document.get("results")
+    if not isinstance(told, dict):
+        raise MalformedAnswer(f"the description of {symbol!r} says nothing: {str(dict(document))[:160]}")
+    with _expected("tickers", [told]):
+        return Market(
+            symbol=str(told.get("ticker", symbol)),
+            listed_at=_day_or_moment(told.get("list_date")),
+            delisted_at=_day_or_moment(told.get("delisted_utc")),
+            trading=bool(told.get("active", True)),
+            timeframes=frozenset({"1m"}),
+        )
+
+
 def days_traded(document: Document) -> set[date]:
     """The days of which an answer of daily bars has one; each is stamped with midnight in New York."""
     entries = results_of(document)
     with _expected("daily aggregates", entries):
-        stamps = [in_micros(np.array([int(e["t"])]))[0] for e in entries if e.get("v")]
+        stamps = [in_micros(np.array([int(e["t"])], np.int64))[0] for e in entries if e.get("v")]
     return {datetime.fromtimestamp(int(us) / 1e6, NEW_YORK).date() for us in stamps}
 
 
 def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
     """An error in the vendor's words, which stand in `error` or in `message`."""
-    if status < 300 and not body.lstrip().startswith(b'{"status"') and b'"ERROR"' not in body[:400]:
+    if status < 300 and len(body) > _LONGEST_REFUSAL:
         return None
     try:
         document = orjson.loads(body)
@@ -147,14 +165,14 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceEr
         return None
     if not isinstance(document, dict):
         return None
-    word = str(document.get("status", ""))
+    word = str(document.get("status", "")).upper()
     text = str(document.get("error") or document.get("message") or "")
-    if status < 300 and word not in ("ERROR", "NOT_AUTHORIZED", "NOT_FOUND"):
+    if status < 300 and "ERROR" not in word and not word.startswith("NOT_"):
         return None
     said = f"HTTP {status}: {text or excerpt(body)}"
     if status == 429 or _TOO_MANY in text.lower():
         return RateLimited(said, retry_after(headers) or 61 - time.time() % 60)
-    if status in (401, 403) or word == "NOT_AUTHORIZED" or any(w in text.lower() for w in _NO_KEY):
+    if status in (401, 403) or word in _KEY_REFUSED or any(w in text.lower() for w in _NO_KEY):
         return AuthError(said)
     if status == 404 or word == "NOT_FOUND":
         return NotFound(said)
@@ -178,7 +196,15 @@ def _number(part: Mapping[str, Any], name: str) -> float | None:
 
 def _moment(stamp: Any) -> int | None:
     """Microseconds; 0 is how the vendor says that there is none."""
-    return int(in_micros(np.array([int(stamp)]))[0]) if stamp else None
+    return int(in_micros(np.array([int(stamp)], np.int64))[0]) if stamp else None
+
+
+def _day_or_moment(text: str | None) -> datetime | None:
+    """A day without an hour is one of New York."""
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else day_of(moment.date()).start
 
 
 def _table_of(table: Table, columns: Mapping[str, Any], known: np.ndarray, origin: str) -> pa.Table:

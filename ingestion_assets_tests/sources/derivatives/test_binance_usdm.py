@@ -146,6 +146,38 @@ def test_a_settlement_stamped_a_little_early_belongs_to_its_minute():
     assert rows_of(FUNDING_RATES, ask(BinanceUsdm, FUNDING_RATES, {FUNDING: answer}, before)[0]).num_rows == 0
 
 
+def test_recorded_trades_one_by_one(recordings):
+    """Ten of the spot venue, whose answers have the fields of the futures and one more."""
+    sent = json.loads((recordings / "binance_spot" / "http_spot_market_agg_trades.json").read_text())
+
+    def answer(query: dict[str, str]) -> list[dict]:
+        first = int(query.get("fromId", 0))
+        return [e for e in sent if e["a"] >= first and e["T"] >= int(query.get("startTime", 0))]
+
+    part = Window(at("2021-10-22T23:08"), at("2021-10-22T23:09"))
+    pages, asked = ask(BinanceUsdm, AGG_TRADES_UM, {AGG: answer}, part)
+    rows = rows_of(AGG_TRADES_UM, pages).to_pylist()
+    assert [
+        (r["id"], r["price"], r["quantity"], r["first_trade_id"], r["last_trade_id"], r["buyer_is_maker"])
+        for r in rows
+    ] == [(e["a"], float(e["p"]), float(e["q"]), e["f"], e["l"], e["m"]) for e in sent]
+    assert [r["time"] for r in rows] == [moment_of(e["T"] * 1_000) for e in sent]
+    assert asked[-1].query["fromId"] == str(sent[-1]["a"] + 1)
+    assert covered(pages)[-1].end == part.end
+
+
+@pytest.mark.parametrize(("told", "price"), [("", None), (None, None), ("0.00000000", None), ("1.5", 1.5)])
+def test_of_old_settlements_no_mark_price_is_told(told, price):
+    entry = {"symbol": "BTCUSDT", "fundingTime": MIDNIGHT, "fundingRate": "-1.0E-4", "markPrice": told}
+    for sent in (
+        [entry] if told is not None else [entry, {n: entry[n] for n in ("fundingTime", "fundingRate")}]
+    ):
+        (row,) = rows_of(
+            FUNDING_RATES, ask(BinanceUsdm, FUNDING_RATES, {FUNDING: [sent]}, HOUR)[0]
+        ).to_pylist()
+        assert (row["rate"], row["mark_price"]) == (-0.0001, price)
+
+
 def kline(ms: int) -> list:
     return [ms, "10", "11", "9", "10.5", "3", ms + 59_999, "31", 2, "1", "10.2", "0"]
 
@@ -218,6 +250,50 @@ def test_markets_as_recorded(recordings):
     assert market.listed_at == moment_of(1_569_398_400_000_000)
     assert market.delisted_at is None
     assert (budget.limit, budget.seconds) == (6_000, 60)
+
+
+def look_up(info: dict, symbol: str):
+    async def main(url: str):
+        async with BinanceUsdm(SourceOptions(base_url=url, attempts=1)) as vendor:
+            return await vendor.look_up(symbol)
+
+    with Replay({"/fapi/v1/exchangeInfo": info}) as replay:
+        return asyncio.run(main(replay.url))
+
+
+@pytest.mark.parametrize(
+    ("told", "trading", "ends"),
+    [
+        ({"contractType": "PERPETUAL", "status": "TRADING", "deliveryDate": 4_133_404_800_000}, True, None),
+        ({"contractType": "TRADIFI_PERPETUAL", "status": "TRADING"}, True, None),
+        ({"contractType": "", "status": "PENDING_TRADING", "deliveryDate": 4_133_404_800_000}, False, None),
+        (
+            {"contractType": "PERPETUAL_DELIVERING", "status": "SETTLING", "deliveryDate": MIDNIGHT},
+            False,
+            HOUR.start,
+        ),
+        ({"status": "TRADING"}, True, None),  # as it was in 2019
+    ],
+)
+def test_perpetuals_whatever_they_are_called(told, trading, ends):
+    info = {"serverTime": MIDNIGHT, "symbols": [{"symbol": "XAUUSDT"} | told]}
+    market = look_up(info, "XAU/USDT:USDT")
+    assert (market.trading, market.listed_at, market.delisted_at) == (trading, None, ends)
+
+
+def test_what_ends_on_a_day_is_no_perpetual():
+    dated = {"symbol": "BTCUSDT_260626", "contractType": "CURRENT_QUARTER", "status": "TRADING"}
+    info = {"serverTime": MIDNIGHT, "symbols": [dated, {"symbol": "BTCUSDT", "contractType": "PERPETUAL"}]}
+    with pytest.raises(NotFound, match=r"no perpetual 'BTCUSDT_260626'.*BTCUSDT"):
+        look_up(info, "BTCUSDT_260626")
+
+
+@pytest.mark.parametrize(
+    "info", [{"symbols": []}, {"serverTime": MIDNIGHT}, {"serverTime": "now", "symbols": []}]
+)
+def test_an_exchange_info_that_lacks_what_is_needed_is_malformed(info):
+    with pytest.raises(MalformedAnswer, match="no serverTime or no symbols"):
+        look_up(info, "BTC/USDT:USDT")
 
 
 def test_pages_say_how_many_requests_they_took():

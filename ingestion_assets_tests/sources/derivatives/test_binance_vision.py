@@ -208,6 +208,49 @@ def kline(ms: int) -> str:
     return f"{ms},10,11,9,10.5,3,{ms + 59_999},31,2,1,10.2,0\n"
 
 
+def test_a_month_of_funding_without_a_line_is_left_to_the_api():
+    header = "calc_time,funding_interval_hours,last_funding_rate"
+    answers = zipped("BTCUSDT-fundingRate-2024-08", "", header=header, path=FUNDING)
+    (page,), _ = ask(BinanceVision, FUNDING_RATES, answers, window("2024-08", "2024-09"))
+    assert isinstance(page, Absent)
+    assert "holds no line" in page.evidence
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
+        "taker_buy_quote_volume,ignore",
+        "Open time,Open,High,Low,Close,Volume,Close time,Quote asset volume,Number of trades,"
+        "Taker buy base asset volume,Taker buy quote asset volume,Ignore",
+    ],
+)
+@pytest.mark.parametrize("unit", [1, 1_000])
+def test_candles_however_their_columns_are_called_in_ms_and_in_us(header, unit):
+    part = window("2024-08-01", "2024-08-01T00:02")
+    opens = [(MIDNIGHT + n * 60_000) * unit for n in range(2)]
+    text = "".join(kline(ms).replace(f",{ms + 59_999},", f",{ms + 60_000 * unit - 1},") for ms in opens)
+    answers = zipped("BTCUSDT-1m-2024-08-01", text, header=header, path=KLINES)
+    rows = rows_of(PERP_1M, ask(BinanceVision, PERP_1M, answers, part)[0]).to_pylist()
+    assert [row["time"] for row in rows] == [at("2024-08-01"), at("2024-08-01T00:01")]
+    assert rows[1]["close_time"] == at("2024-08-01T00:01:59.999")
+    assert (rows[0]["quote_volume"], rows[0]["trades"], rows[0]["taker_buy_volume"]) == (31, 2, 1)
+
+
+def test_fields_in_quotes_and_empty_ones():
+    quoted = f'"1","100.5","0.25","2","3","{MIDNIGHT}","true"\n'
+    answers = zipped("BTCUSDT-aggTrades-2024-08-01", quoted, path=TRADES)
+    (row,) = rows_of(AGG_TRADES_UM, ask(BinanceVision, AGG_TRADES_UM, answers, DAY)[0]).to_pylist()
+    assert (row["id"], row["price"], row["time"]) == (1, 100.5, DAY.start)
+    text = '2024-08-01 00:00:00,BTCUSDT,105550.9850000000000000,6.85E9,1.1,2.2,"",4.4\n'
+    answers = zipped("BTCUSDT-metrics-2024-08-01", text, header=METRICS_HEADER, path=METRICS)
+    part = window("2024-08-01", "2024-08-01T00:05")
+    (row,) = rows_of(OPEN_INTEREST_5M, ask(BinanceVision, OPEN_INTEREST_5M, answers, part)[0]).to_pylist()
+    assert (row["open_interest"], row["open_interest_value"]) == (105550.985, 6.85e9)
+    assert (row["top_position_ratio"], row["account_ratio"], row["taker_volume_ratio"]) == (2.2, None, 4.4)
+
+
 def test_without_the_months_file_the_days_are_taken_and_a_lacking_one_is_told():
     part = window("2024-08-01", "2024-08-04")
     answers = {}
@@ -262,6 +305,11 @@ def test_a_file_without_checksum_is_taken_for_its_own_sums():
         ("agg_trade_id,price", "1,2\n", "has no column 'quantity'"),
         ("", "1,2,3\n", "has 3 columns, 7 are needed"),
         (TRADES_HEADER, "1,abc,0.25,2,3,1722470400000,true\n", "is not the CSV that was expected"),
+        (TRADES_HEADER, trade(1, MIDNIGHT) + "2,100.5,0.25,2,3,,true\n", "has a line without time"),
+        ("", trade(1, MIDNIGHT) + ",100.5,0.25,2,3,1722470400000,true\n", "has a line without id"),
+        ("", trade(1, MIDNIGHT) + "2,100.5\n", "is not the CSV that was expected"),
+        (TRADES_HEADER, "", "holds no line"),
+        ("", "", "holds no line"),
     ],
 )
 def test_a_file_of_another_shape_is_told_as_that(header, text, said):

@@ -7,6 +7,7 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +16,7 @@ from ingestion_assets.registry import Series
 from ingestion_assets.sources.equities.polygon import Polygon
 from ingestion_assets.sources.equities.polygon_rows import (
     days_traded,
+    described,
     document_of,
     in_micros,
     normalise_bars,
@@ -22,7 +24,15 @@ from ingestion_assets.sources.equities.polygon_rows import (
     results_of,
 )
 from ingestion_assets.sources.equities.sessions import sessions
-from ingestion_assets.sources.errors import AuthError, MalformedAnswer, NotFound, RateLimited, SourceError
+from ingestion_assets.sources.errors import (
+    AuthError,
+    BadRequest,
+    MalformedAnswer,
+    NotFound,
+    RateLimited,
+    SourceError,
+    VendorDown,
+)
 from ingestion_assets.sources.feeds import Absent
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.tables.equities import EQUITY_1M, EQUITY_SNAPSHOTS, SPLITS
@@ -198,6 +208,29 @@ def test_answers_that_are_not_what_was_asked_for_are_refused():
             fetched({path("minute", WEEK): wrong})
 
 
+@pytest.mark.parametrize(
+    "silence",
+    [
+        {"status": "OK", "queryCount": 0, "resultsCount": 0, "adjusted": True, "results": None},
+        {"status": "DELAYED", "ticker": "AAPL", "adjusted": False, "resultsCount": 0, "count": 0},
+        {"status": "OK", "results": []},
+    ],
+)
+def test_nothing_traded_however_it_is_told(silence):
+    part = window("2024-07-03T10:00", "2024-07-03T11:00")
+    pages, _ = fetched({path("minute", part): silence}, part)
+    assert covered(pages) == [part]
+    assert rows_of(EQUITY_1M, pages).num_rows == 0
+
+
+def test_numbers_as_text_and_in_scientific_notation_and_fields_that_nobody_knows():
+    texts = {"v": "1.5e+2", "vw": "10.4", "o": "10", "c": "10.5", "h": "11", "l": "9", "n": "3"}
+    entry = bar(WEEK.start) | texts | {"t": float(micros(WEEK.start) // 1000), "otc": True, "x": [1]}
+    document = aggregates([entry], status="DELAYED")
+    (row,) = normalise_bars(document, timedelta(), "rest").to_pylist()
+    assert (row["time"], row["volume"], row["vwap"], row["transactions"]) == (WEEK.start, 150, 10.4, 3)
+
+
 def test_optional_fields_may_be_left_out_and_volume_may_be_a_fraction():
     document = aggregates([bar(WEEK.start, v=1.5e-1), bar(WEEK.start + timedelta(minutes=1))])
     for name in ("vw", "n"):
@@ -218,12 +251,29 @@ def test_optional_fields_may_be_left_out_and_volume_may_be_a_fraction():
         (404, {"status": "NOT_FOUND", "message": "Ticker not found."}, NotFound),
         (200, {"status": "ERROR", "error": "You've exceeded the maximum requests per minute"}, RateLimited),
         (200, {"status": "ERROR", "error": "internal"}, MalformedAnswer),
+        (200, {"request_id": "r", "status": "NOT_AUTHORIZED", "message": "Not in your plan."}, AuthError),
+        (200, {"message": "Not in your plan.", "request_id": "r" * 500, "status": "NOT_ENTITLED"}, AuthError),
+        (200, {"status": "AUTH_ERROR", "error": "No."}, AuthError),
+        (200, {"status": "error", "message": "internal"}, MalformedAnswer),
+        (400, {"status": "ERROR", "error": "'from' date must be before 'to'"}, BadRequest),
+        (500, {"status": "ERROR", "error": "internal"}, VendorDown),
     ],
 )
 def test_what_the_vendor_refuses_is_told_in_its_words(status: int, body: dict[str, str], kind: type) -> None:
     with pytest.raises(kind) as failure:
         fetched({path("minute", WEEK): Reply(status, body)})
     assert (body.get("error") or body["message"]) in str(failure.value)
+
+
+def test_what_is_no_answer_of_the_vendor_is_told_by_its_status():
+    for reply, kind in (
+        (Reply(403, b"<html>Forbidden</html>", content_type="text/html"), VendorDown),
+        (Reply(404, b"404 page not found", content_type="text/plain"), NotFound),
+        (Reply(429, b"<html>Too many</html>", content_type="text/html"), RateLimited),
+        (Reply(504, b"<html>Time-out</html>", content_type="text/html"), VendorDown),
+    ):
+        with pytest.raises(kind):
+            fetched({path("minute", WEEK): reply})
 
 
 def test_a_wrong_key_fails_at_once_and_is_not_shown():
@@ -312,9 +362,43 @@ def test_snapshots_that_are_none_are_refused():
         ({"status": "OK", "count": 0}, MalformedAnswer),
         ({"status": "OK", "tickers": ["AAPL"]}, MalformedAnswer),
         ({"status": "OK", "tickers": [{"ticker": "AAPL", "day": {"c": "much"}}]}, MalformedAnswer),
+        ({"status": "OK", "tickers": [{"ticker": "AAPL", "updated": 1e30}]}, MalformedAnswer),
     ):
         with pytest.raises(kind):
             fetched({TICKERS: body}, part, EQUITY_SNAPSHOTS)
+
+
+def test_of_a_snapshot_anything_may_be_missing():
+    parts = {"day": None, "min": {"t": 0, "n": 2.0, "c": 0}, "prevDay": {"c": 1.5}, "updated": 0, "fmv": 2}
+    (row,) = normalise_snapshot({"ticker": "AAPL"} | parts, WEEK.start, "rest").to_pylist()
+    assert (row["price"], row["previous_close"], row["minute_transactions"]) == (1.5, 1.5, 2)
+    assert (row["updated_at"], row["minute_time"], row["bid"], row["day_volume"]) == (None, None, None, None)
+    (nothing,) = normalise_snapshot({"ticker": "AAPL"}, WEEK.start, "rest").to_pylist()
+    assert nothing["price"] is None
+
+
+def test_splits_with_ratios_in_fractions_and_as_text():
+    entries = [
+        {"ticker": "AAPL", "execution_date": "2020-08-31", "split_from": 1, "split_to": 0.2},
+        {"ticker": "AAPL", "execution_date": "2005-02-28", "split_from": "1", "split_to": "1.02", "more": 1},
+    ]
+    answers = {SPLITS_PATH: {"results": entries, "status": "OK"}}
+    rows = rows_of(SPLITS, fetched(answers, window("2000", "2021"), SPLITS)[0]).to_pylist()
+    assert [(r["split_from"], r["split_to"], r["id"]) for r in rows] == [(1, 1.02, None), (1, 0.2, None)]
+
+
+def test_recorded_splits_and_where_their_next_page_is(recordings: Path):
+    spec = json.loads((recordings / "polygon" / "spec" / "rest.json").read_text())
+    told = spec["paths"][SPLITS_PATH]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    following = urlsplit(told["next_url"]).path  # which is another one in the vendor's example
+    answers = {SPLITS_PATH: told, following: {"status": "OK", "results": []}}
+    pages, asked = fetched(answers, window("2000", "2021"), SPLITS)
+    rows = rows_of(SPLITS, pages).to_pylist()
+    assert [(r["execution_date"], r["split_from"], r["split_to"]) for r in rows] == [
+        (date(2005, 2, 28), 1, 2),
+        (date(2020, 8, 31), 1, 4),
+    ]
+    assert [one.path for one in asked] == [SPLITS_PATH, following]
 
 
 def test_recorded_aggregates_of_days(recordings: Path):
@@ -345,6 +429,8 @@ def test_a_recorded_description_tells_since_when_and_an_unknown_ticker_what_is_a
         async with Polygon(SourceOptions(base_url=url, api_key=KEY, attempts=1)) as polygon:
             return await polygon.look_up(ticker)
 
+    dated = document_of((folder / "v3_reference_tickers_AAPL_date_2020-10-01.json").read_bytes())
+    assert described(dated, "AAPL").listed_at == at("1980-12-12T05:00")
     answers = {
         "/v3/reference/tickers/AAPL": Reply(body=(folder / "v3_reference_tickers_AAPL.json").read_bytes()),
         "/v3/reference/tickers/AA": Reply(404, {"status": "NOT_FOUND", "message": "Ticker not found."}),
@@ -358,14 +444,28 @@ def test_a_recorded_description_tells_since_when_and_an_unknown_ticker_what_is_a
     assert market.listed_at == at("1980-12-12T05:00")
 
 
+def test_when_a_ticker_began_and_ended():
+    ended = described({"results": {"ticker": "X", "active": False, "delisted_utc": "2017-05-25"}}, "X")
+    assert (ended.trading, ended.delisted_at, ended.listed_at) == (False, at("2017-05-25T04:00"), None)
+    exact = described({"results": {"delisted_utc": "2022-03-11T05:00:00Z", "list_date": ""}}, "X")
+    assert (exact.symbol, exact.delisted_at, exact.listed_at) == ("X", at("2022-03-11T05:00"), None)
+    for nothing in ({"status": "OK"}, {"results": None}, {"results": {"list_date": "soon"}}):
+        with pytest.raises(MalformedAnswer):
+            described(nothing, "X")
+
+
 def test_the_vendors_clock(recordings: Path):
     async def main(url: str) -> Any:
         async with Polygon(SourceOptions(base_url=url, api_key=KEY)) as polygon:
             return await polygon.now()
 
-    body = (recordings / "polygon" / "market_status.body.json").read_bytes()
-    with Replay({"/v1/marketstatus/now": Reply(body=body)}) as replay:
-        assert asyncio.run(main(replay.url)) == at("2020-04-28T07:23:51")
+    folder = recordings / "polygon"
+    for name, moment in (
+        ("market_status.body.json", "2020-04-28T07:23:51"),
+        ("client_mocks/v1_marketstatus_now.json", "2022-04-28T20:48:08"),
+    ):
+        with Replay({"/v1/marketstatus/now": Reply(body=(folder / name).read_bytes())}) as replay:
+            assert asyncio.run(main(replay.url)) == at(moment)
 
 
 def test_times_of_every_magnitude():

@@ -131,8 +131,10 @@ def test_a_file_that_is_not_there_and_a_ticker_that_is_not_in_it_are_left_to_the
         b"<html>",
         gzip.compress(b"ticker,volume\nAAPL,1\n"),
         gzip.compress((HEADER + "AAPL,1,2,3,4,5,yesterday,1\n").encode()),
+        gzip.compress((HEADER + "AAPL,1,2,3,4,5,,1\n").encode()),
+        gzip.compress(b""),
     ],
-    ids=["cut off", "no gzip", "columns missing", "no number"],
+    ids=["cut off", "no gzip", "columns missing", "no number", "no time", "empty"],
 )
 def test_a_broken_file_is_left_to_the_api_with_the_reason(s3_server, flatfiles, content: bytes):
     day = window("2024-07-01", "2024-07-02")
@@ -154,6 +156,25 @@ def test_the_vendors_sample(recordings: Path, tmp_path: Path):
         (at("2025-04-16T08:35"), 4930, 200.29, 200.5, 200.63, 200.29),
         (at("2025-04-16T08:36"), 1815, 200.39, 200.34, 200.61, 200.34),
     ]
+
+
+def test_a_file_with_a_header_only_has_no_line_of_anybody(s3_server, flatfiles):
+    flatfiles(date(2024, 7, 1), HEADER)
+    (pages,) = fetched(options(s3_server), window("2024-07-01", "2024-07-02"), "AAPL")
+    (absent,) = [page for page in pages if isinstance(page, Absent)]
+    assert "no line of AAPL" in absent.evidence
+
+
+def test_columns_by_name_new_ones_passed_over_and_of_two_lines_of_a_minute_the_later(s3_server, flatfiles):
+    moment = at("2024-07-01T13:30")
+    start = f"{int(moment.timestamp())}000000000"
+    lines = f"{start},AAPL,7,,9,10.5,11,10,1.5E3\n{start},AAPL,8,x,9,10.6,11,10,0.25\n"
+    header = "window_start,ticker,transactions,otc,low,close,high,open,volume\n"
+    flatfiles(date(2024, 7, 1), header + lines)
+    (pages,) = fetched(options(s3_server), window("2024-07-01", "2024-07-02"), "AAPL")
+    (row,) = rows_of(EQUITY_1M, pages).to_pylist()
+    assert (row["time"], row["open"], row["close"], row["transactions"]) == (moment, 10, 10.6, 8)
+    assert row["volume"] == 0.25
 
 
 def test_a_fraction_of_a_share_and_lines_out_of_order(s3_server, flatfiles):
