@@ -7,12 +7,12 @@ import dagster as dg
 from pydantic import Field
 
 from ingestion_assets.ingestion import Landed, Options, Slice, summary
-from ingestion_assets.intervals import Window, period_window
+from ingestion_assets.intervals import Window, parse_moment, period_window
 from ingestion_assets.io_managers.lake import Harvest, Progress, failure, metadata_of
 from ingestion_assets.partitions import keys_of_run, partitions_of, parts_of
 from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.resources import WorkbenchResource
-from ingestion_assets.tables import FETCHED, Table
+from ingestion_assets.tables import FETCHED, INGESTED, Table
 from ingestion_assets.workbench import Workbench
 
 
@@ -23,6 +23,13 @@ class IngestConfig(dg.Config):
     lookback_minutes: int | None = Field(
         None, gt=0, description="Only the last so many minutes of the partitions."
     )
+    until: str | None = Field(None, description="Nothing of this time or later, like 2024-08-01T12:00Z.")
+    max_rows: int | None = Field(
+        None,
+        gt=0,
+        description="Only so many of the newest rows of each series, not of candles; what is older stays "
+        "missing, and the next run fetches it.",
+    )
 
 
 def slices_for(
@@ -31,6 +38,7 @@ def slices_for(
     lookback_minutes: int | None,
     now: datetime,
     domain: str = "market",
+    until: datetime | None = None,
 ) -> tuple[list[Slice], list[tuple[str, Exception]]]:
     """The keys' slices, newest first, and the keys whose series cannot be ingested, with why."""
     series, refused = bench.adopt(dict.fromkeys(parts_of(key)[1] for key in keys), now, domain)
@@ -45,8 +53,9 @@ def slices_for(
         else:
             # A period beyond the reach is looked at and not fetched, so its figures are still true.
             whole = period_window(period)
-            start = min(max(whole.start, reach or whole.start), whole.end)
-            slices.append(Slice(series[name], period, Window(start, whole.end)))
+            end = max(whole.start, min(whole.end, until or whole.end))
+            start = min(max(whole.start, reach or whole.start), end)
+            slices.append(Slice(series[name], period, Window(start, end)))
     return slices, bad
 
 
@@ -54,6 +63,17 @@ def _no_history(series: Series) -> str:
     return (
         f"series {series.id!r} has the strategy {series.strategy.value}, which asks for no history: "
         f"register it with {Strategy.FLATPACK_API.value} to fetch candles"
+    )
+
+
+def options_of(config: IngestConfig, table: Table) -> Options:
+    if config.max_rows is not None and table in INGESTED.values():
+        raise ValueError(f"max_rows is not for candles, and {table.path} has such: give lookback_minutes")
+    return Options(
+        full_refresh=config.full_refresh,
+        dry_run=config.dry_run,
+        verify=config.verify,
+        most=config.max_rows,
     )
 
 
@@ -70,8 +90,8 @@ def fetched_asset(table: Table) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: IngestConfig, workbench: WorkbenchResource
     ) -> Iterator[dg.Output[Harvest]]:
         keys, bench, now = keys_of_run(context), workbench.open(), datetime.now(UTC)
-        options = Options(full_refresh=config.full_refresh, dry_run=config.dry_run, verify=config.verify)
-        slices, refused = slices_for(bench, keys, config.lookback_minutes, now, table.domain)
+        options, until = options_of(config, table), parse_moment(config.until) if config.until else None
+        slices, refused = slices_for(bench, keys, config.lookback_minutes, now, table.domain, until)
         landing = bench.ingest(
             table, slices, run=f"run:{context.run.run_id}", options=options, refused=refused
         )

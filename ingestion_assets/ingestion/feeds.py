@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from ingestion_assets.ingestion.plan import Offer, Options, Plan, Slice, plan_sl
 from ingestion_assets.intervals import Window, ceiling, floor, holes, intersect, iso, subtract, union
 from ingestion_assets.registry import Series
 from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, SourceError
-from ingestion_assets.sources.feeds import Absent, Feed, Vendor, feeds_of
+from ingestion_assets.sources.feeds import Absent, Feed, Ration, Vendor, feeds_of
 from ingestion_assets.stores.gap_ledger import MISSING, NO_TRADES, UNRECOVERABLE, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.tables import Table
@@ -71,12 +72,16 @@ class FeedDesk(contextlib.AsyncExitStack):
         self._opened: dict[str, Vendor] = {}
         self._opening = asyncio.Lock()
         self._broken: dict[tuple[str, str], SourceError] = {}
+        self._ration = Ration(options.most)
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._now: datetime | None = None
 
     async def _vendor(self, kind: type[Vendor]) -> Vendor:
         async with self._opening:
             if kind.name not in self._opened:
-                self._opened[kind.name] = await self.enter_async_context(self._open_vendor(kind))
+                vendor = await self.enter_async_context(self._open_vendor(kind))
+                vendor.ration = self._ration
+                self._opened[kind.name] = vendor
             return self._opened[kind.name]
 
     async def _clock(self, kinds: Iterable[type[Vendor]]) -> datetime:
@@ -101,11 +106,11 @@ class FeedDesk(contextlib.AsyncExitStack):
             plan_slice, self.table, piece, self.lake, self.ledger, offer, now, self.options
         )
         answers = _Answers()
-        for kind, feed in feeds:
-            open_still = subtract(plan.missing, answers.covered(self.table))
-            for window in intersect(open_still, [feed.offered(now)]):
-                if not await self._ask(kind, feed, piece.series, window, answers):
-                    break
+        if self.options.most is None:
+            await self._ask_all(feeds, plan, now, answers)
+        else:  # one slice of a series after the other, or each would take all that is wanted
+            async with self._turns[piece.series.id]:
+                await self._ask_all(feeds, plan, now, answers)
         rows = self.table.distinct(pa.concat_tables([self.table.empty(), *answers.rows]))
         found, error = self._verdicts(plan, rows, answers, feeds, now)
         return Fetched(
@@ -120,6 +125,16 @@ class FeedDesk(contextlib.AsyncExitStack):
             covered=answers.covered(self.table),
         )
 
+    async def _ask_all(
+        self, feeds: Sequence[tuple[type[Vendor], Feed]], plan: Plan, now: datetime, answers: _Answers
+    ) -> None:
+        for kind, feed in feeds:
+            open_still = subtract(plan.missing, answers.covered(self.table))
+            windows = intersect(open_still, [feed.offered(now)])
+            for window in windows if self.options.most is None else reversed(windows):
+                if not await self._ask(kind, feed, plan.slice.series, window, answers):
+                    break
+
     async def _ask(
         self, kind: type[Vendor], feed: Feed, series: Series, window: Window, answers: _Answers
     ) -> bool:
@@ -128,6 +143,8 @@ class FeedDesk(contextlib.AsyncExitStack):
         What kept a vendor from answering for one slice of a series would keep it from answering for the
         next; other vendors, an archive for one, are asked on.
         """
+        if self._ration.left(series.id) == 0:
+            return False
         broken = self._broken.get((kind.name, series.id))
         if broken is not None:
             answers.errors.append(broken)
@@ -138,9 +155,12 @@ class FeedDesk(contextlib.AsyncExitStack):
                 answers.requests += answer.requests
                 if isinstance(answer, Absent):
                     answers.absent.append(answer)
-                else:
-                    answers.rows.append(answer.rows)
-                    answers.told.append((kind.name, answer.window))
+                    continue
+                answers.rows.append(answer.rows)
+                answers.told.append((kind.name, answer.window))
+                self._ration.take(series.id, answer.rows.num_rows)
+                if self._ration.left(series.id) == 0:
+                    return False
         except SourceError as error:
             log.warning("%s of %s from %s: %s", self.table.path, series.id, kind.name, error)
             answers.errors.append(error)
@@ -169,6 +189,10 @@ class FeedDesk(contextlib.AsyncExitStack):
         for one in answers.absent:
             if one.error is not None and failed is None and intersect(lost, [one.window]):
                 failed = one.error
+        if failed is None and self._ration.left(plan.slice.series.id) == 0:
+            why = f"only the newest {self.options.most} rows were asked for"
+            found += [Hole(window, MISSING, why) for window in lost]
+            lost = []
         for window in lost if failed is None else ():
             evidence = self._evidence(window, answers, feeds, now)
             gone = window.end < now - _MAY_STILL_COME

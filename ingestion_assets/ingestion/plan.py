@@ -42,6 +42,7 @@ class Options:
     full_refresh: bool = False  # fetch everything again and replace it
     dry_run: bool = False  # fetch and check, write nothing
     verify: bool = False  # fetch a sample of what is held again and compare
+    most: int | None = None  # so many of the newest rows of each series; the rest stays missing
 
     def __post_init__(self) -> None:
         if self.full_refresh and self.verify:

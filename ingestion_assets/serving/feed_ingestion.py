@@ -51,6 +51,7 @@ class Wanted:
     source: str
     text: str
     window: Window
+    most: int | None = None  # so many of the newest rows only
 
 
 def checked_vendor(bench: Workbench, source: str) -> type[Vendor]:
@@ -121,17 +122,19 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def launch(dagster: DagsterApi, settings: Settings, series: Series, window: Window, now: datetime) -> str:
+def launch(dagster: DagsterApi, settings: Settings, series: Series, wanted: Wanted, now: datetime) -> str:
     """A run over the months of the window; its id."""
-    tables, there = TABLES[series.source], assets(dagster)
+    tables, there, window = TABLES[series.source], assets(dagster), wanted.window
     paths = [path for table in tables for path in ingestion.made_of(table, there)]
-    back = {"config": {"lookback_minutes": ingestion.minutes_back(window, now)}}
+    config: dict[str, object] = {"lookback_minutes": ingestion.minutes_back(window, now)}
+    config |= {"until": iso(window.end)} if window.end < now else {}
+    config |= {"max_rows": wanted.most} if wanted.most is not None else {}
     return launch_run(
         dagster,
         ingestion.ASSET_JOB,
         assets=[*paths, *(path for path in _judged(tables, settings) if path in there)],
         keys=(f"{month_of(window.start)}|{series.id}", f"{month_of(window.end)}|{series.id}"),
-        config={table.path.replace("/", "__"): back for table in tables},
+        config={table.path.replace("/", "__"): {"config": config} for table in tables},
         tags={ingestion.CAUSE: "api_manual", "ingest/asked_by": "api"},
     )
 
@@ -155,5 +158,7 @@ def answered(dagster: DagsterApi, run: Run, tables: Sequence[Table]) -> Ingested
         features_written=ingestion.total([run], online, "features_written"),
         rows=int(held[-1].figures["rows"]) if held else 0,
         new_rows=ingestion.total([run], paths, "new_rows"),
+        fetched_rows=ingestion.total([run], paths, "fetched_rows"),
+        left_open=ingestion.left_open(run, paths),
         run_url=run_page(dagster, run.id),
     )

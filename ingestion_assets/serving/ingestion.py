@@ -17,6 +17,7 @@ from ingestion_assets.intervals import Window, floor, month_of
 from ingestion_assets.registry import Series
 from ingestion_assets.seeds import fetched_as
 from ingestion_assets.serving.problems import Unprocessable
+from ingestion_assets.stores.gap_ledger import MISSING
 from ingestion_assets.tables import DERIVED, FEATURES, INGESTED, STATISTICS, Table
 from ingestion_assets.tables.domain_features import features_of
 from ingestion_assets.workbench import Workbench
@@ -144,6 +145,15 @@ def total(runs: Iterable[Run], paths: Collection[str], *figures: str) -> int:
         if one.asset in paths
         for name in figures
     )
+
+
+def left_open(run: Run, paths: Collection[str]) -> list[str]:
+    """What of the time is still missing of these assets, oldest first, as the run tells it."""
+    parts = sorted(
+        (one for one in run.materialized if one.asset in paths), key=lambda one: one.partition or ""
+    )
+    told = [hole for one in parts for hole in str(one.figures.get("gaps") or "").split("; ")]
+    return [hole.removesuffix(f" {MISSING}") for hole in told if hole.endswith(f" {MISSING}")]
 
 
 def series_of(runs: Iterable[Run], paths: Collection[str]) -> set[str]:

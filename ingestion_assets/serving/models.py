@@ -73,6 +73,11 @@ class Ingested(BaseModel):
     features_written: int
     rows: int = Field(description="Rows that the newest month holds now.")
     new_rows: int
+    fetched_rows: int = Field(description="Rows that vendors gave for this call.")
+    left_open: list[str] = Field(
+        description="Time that was asked for and of which not everything came, at most ten stretches of a "
+        "month: the next run fetches it."
+    )
     run_url: str
 
 
@@ -96,11 +101,12 @@ class SocialIngest(Body):
     query: str = Field(min_length=1, max_length=512, description="A search of X, a subreddit of Reddit.")
     since: datetime | None = Field(None, description="An hour before `until` when not given.")
     until: datetime | None = Field(None, description="Now when not given.")
-    max_results: int = Field(
-        10,
+    max_results: int | None = Field(
+        None,
         ge=1,
         le=500,
-        description="Understood, of no effect: all posts of the time are kept, below X_SPEND_PER_DAY_USD.",
+        description="So many of the newest posts are fetched and kept; what is older is told in `left_open`. "
+        "X gives no fewer than 10, which are kept, for they are paid. All posts when not given.",
     )
 
 

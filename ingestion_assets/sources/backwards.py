@@ -25,15 +25,16 @@ async def backwards(
     table: Table,
     window: Window,
     cut_off: Callable[[], str | None] = lambda: None,
+    most: int | None = None,
 ) -> AsyncIterator[Page | Absent]:
     """Pages from the window's end to its start; `answers` ends when the vendor has nothing older.
 
     `cut_off` is asked then: why the vendor has nothing older although there may have been something; None:
-    there was nothing.
+    there was nothing. With the `most` newest rows it ends, whatever is older.
     """
     cursor, seen = window.end, set[str]()
     held_back = table.empty()  # others may have the oldest row's moment, so it is not done with yet
-    requests, before = 0, None
+    requests, before, given = 0, None, 0
     async for answer in answers:
         requests += 1
         if answer.num_rows == 0:
@@ -48,14 +49,21 @@ async def backwards(
         before = reached
         seen |= keys
         rows = _within(table, table.distinct(pa.concat_tables([answer, held_back])), window.start, window.end)
+        over = -1 if most is None else given + rows.num_rows - most
+        if over > 0 or (over == 0 and reached >= window.start):
+            rows = rows.slice(over)
+            after = moment_of(table.times(rows)[0]) + _MICROSECOND
+            yield Page(rows, Window(min(after, cursor), cursor), requests)
+            return
         if reached < window.start:
             yield Page(rows, Window(window.start, cursor), requests)
             return
         after = reached + _MICROSECOND
         held_back = _within(table, rows, window.start, after)
         if after < cursor:
-            yield Page(_within(table, rows, after, window.end), Window(after, cursor), requests)
-            cursor, requests = after, 0
+            done = _within(table, rows, after, window.end)
+            yield Page(done, Window(after, cursor), requests)
+            cursor, requests, given = after, 0, given + done.num_rows
     why = cut_off()
     if why is None:
         yield Page(held_back, Window(window.start, cursor), requests)

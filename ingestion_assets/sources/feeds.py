@@ -89,6 +89,20 @@ def feed(table: Table, *, phase: str, **more: Any) -> Callable[[Fetch], Fetch]:
     return declare
 
 
+class Ration:
+    """How many more rows of each series are wanted, the newest first; None: all that there are."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._taken: dict[str, int] = {}
+
+    def left(self, series: str) -> int | None:
+        return None if self._most is None else max(0, self._most - self._taken.get(series, 0))
+
+    def take(self, series: str, rows: int) -> None:
+        self._taken[series] = self._taken.get(series, 0) + rows
+
+
 class Vendor:
     """A vendor, open inside `async with`. Subclasses in sources/ are found by themselves."""
 
@@ -104,6 +118,7 @@ class Vendor:
 
     def __init__(self, options: SourceOptions) -> None:
         self.options = options
+        self.ration = Ration()
 
     def __init_subclass__(cls) -> None:
         declared = [getattr(value, "feed", None) for value in vars(cls).values()]

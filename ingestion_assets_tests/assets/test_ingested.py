@@ -268,6 +268,16 @@ def test_newest_months_come_first(world):
     assert [piece.period for piece in slices] == ["2024-03", "2024-02", "2024-01"]
 
 
+def test_a_run_ends_where_it_is_told_to(world):
+    world.register(BTC, **LATE_JANUARY)
+    assert world.run(M1, JANUARY, config={"until": "2024-01-31T15:00Z"}).success
+    times = [row["time"] for row in world.rows(M1, JANUARY)]
+    assert times[-1] == utc(2024, 1, 31, 14, 59)
+    refused = world.run(M1, JANUARY, config={"max_rows": 5})
+    assert not refused.success
+    assert "max_rows is not for candles" in world.told(refused)
+
+
 def test_no_secret_is_written_into_events(world):
     secrets = {
         "EXCHANGE_API_KEY": "k3y-s3cr3t",

@@ -15,7 +15,7 @@ from ingestion_assets.simulator import Fault
 from ingestion_assets.sources.errors import AuthError, QuotaSpent, VendorDown
 from ingestion_assets.stores.budgets import Budgets
 from ingestion_assets.stores.catalog import Catalog
-from ingestion_assets.stores.gap_ledger import UNRECOVERABLE
+from ingestion_assets.stores.gap_ledger import MISSING, UNRECOVERABLE
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.onchain import BALANCES, METRICS, TRANSACTIONS
@@ -39,14 +39,14 @@ class Desk:
     def __init__(self, bench: Any) -> None:
         self.bench, self.simulator = bench, bench.simulator
 
-    def ingest(self, table: Table, name: str, part: Window, **options: bool) -> list[Landed]:
+    def ingest(self, table: Table, name: str, part: Window, **options: Any) -> list[Landed]:
         found, refused = self.bench.workbench.adopt([name], NOW)
         assert not refused
         pieces = list(slices_of([found[name]], part, table.cut))
         self.simulator.requests.clear()
         return list(self.bench.workbench.ingest(table, pieces, run="test", options=Options(**options)))
 
-    def ingest_well(self, table: Table, name: str, part: Window, **options: bool) -> list[Landed]:
+    def ingest_well(self, table: Table, name: str, part: Window, **options: Any) -> list[Landed]:
         landed = self.ingest(table, name, part, **options)
         assert [str(one.error) for one in landed if one.error] == []
         return landed
@@ -142,6 +142,45 @@ def test_posts_of_x_land_each_once_and_only_new_ones_are_asked_for(desk):
     desk.ingest_well(POSTS, "x.bitcoin", Window(part.start, floor(later, MINUTE)))
     assert desk.asked("/2/tweets/search") == 1
     assert 8 <= desk.bench.workbench.budgets.listed()[0].spent - spent <= 12
+
+
+@pytest.mark.parametrize(("name", "kept"), [("x.bitcoin", 10), ("reddit.bitcoin", 4)])
+def test_only_so_many_posts_are_taken_and_the_next_run_takes_the_rest(make_desk, name, kept):
+    """X gives no fewer than ten, and those are paid for. A month began four days ago."""
+    desk = make_desk(x_spend_per_day_usd="100")
+    part = Window(floor(NOW, DAY) - 6 * DAY, floor(NOW, MINUTE) - timedelta(hours=1))
+    landed = desk.ingest_well(POSTS, name, part, most=4)
+    assert sum(one.fetched for one in landed) == kept
+    assert desk.asked("/2/tweets/search") + desk.asked("/r/bitcoin/new") == 1
+    rows = desk.rows(POSTS, name, part)
+    assert len(rows) == kept
+    assert part.end - rows[-1]["time"] < timedelta(minutes=5), "the newest of the time that was asked for"
+    if name.startswith("x."):
+        assert desk.bench.workbench.budgets.listed()[0].spent == kept
+    gaps = [gap for gap in desk.bench.ledger.open(POSTS.path, name) if gap.window.start >= part.start]
+    assert {(gap.reason, gap.evidence) for gap in gaps} == {
+        (MISSING, "only the newest 4 rows were asked for")
+    }
+    assert gaps[0].window.start == part.start
+    assert rows[0]["time"] <= max(gap.window.end for gap in gaps) <= rows[0]["time"] + 2 * MINUTE
+    assert desk.bench.ledger.due(NOW, 8), "healing asks for it"
+
+    desk.ingest_well(POSTS, name, part)
+    both = desk.rows(POSTS, name, part)
+    assert both[-kept:] == rows
+    desk.ingest_well(POSTS, name, part)
+    assert desk.rows(POSTS, name, part) == both, "nothing was left out"
+    expected = (part.end - part.start) / timedelta(minutes=3) if name.startswith("x.") else 1_000
+    assert abs(len(both) - expected) < 30
+
+
+def test_the_bound_is_of_all_slices_and_pages_together(make_desk):
+    desk = make_desk(x_spend_per_day_usd="100")
+    part = Window(floor(NOW, DAY) - 6 * DAY, floor(NOW, MINUTE))
+    landed = desk.ingest_well(POSTS, "x.bitcoin", part, most=2_450)
+    assert sum(one.fetched for one in landed) == 2_450
+    assert {one.slice.period for one in landed if one.fetched} == {"2024-02", "2024-03"}
+    assert desk.bench.workbench.budgets.listed()[0].spent == 2_450
 
 
 def test_counts_agree_with_the_posts(desk):

@@ -114,8 +114,16 @@ def test_a_metric_is_ingested_and_its_features_are_read_at_once(api: Api, stack:
 def test_posts_are_ingested_judged_and_read_by_platform_and_by_query(api: Api) -> None:
     now = int(time.time())
     body = {"query": "bitcoin", "since": datetime.fromtimestamp(now - 7_200, UTC).isoformat()}
-    done = api("POST", "/ingest/social/twitter", body=body | {"max_results": 5}, token=TOKEN)
+    few = api("POST", "/ingest/social/twitter", body=body | {"max_results": 12}, token=TOKEN)
+    assert (few.status, few.json["fetched_rows"], few.json["rows"]) == (200, 12, 12), few.body
+    assert len(few.json["left_open"]) == 1
+    done = api("POST", "/ingest/social/twitter", body=body, token=TOKEN)
     assert (done.status, done.json["status"]) == (200, "ok"), done.body
+    assert done.json["new_rows"] > 20
+    assert done.json["left_open"] == []
+    before = {"since": body["since"], "until": datetime.fromtimestamp(now - 3_600, UTC).isoformat()}
+    again = api("POST", "/ingest/social/twitter", body=body | before, token=TOKEN)
+    assert again.json["fetched_rows"] == 0, "until then everything is held"
     assert done.json["features_written"] > 0
     ask = {"timeframe": "1m", "start": now - 7_200, "end": now}
     answers = [

@@ -80,6 +80,8 @@ async def market(given: Given, exchange: ExchangeInPath, wanted: MarketIngest) -
         features_written=ingestion.total([run], online, "features_written"),
         rows=rows,
         new_rows=ingestion.total([run], [table.path], "new_rows"),
+        fetched_rows=ingestion.total([run], [table.path], "fetched_rows"),
+        left_open=ingestion.left_open(run, [table.path]),
         run_url=run_page(given.dagster, run.id),
     )
 
@@ -102,7 +104,8 @@ async def social(given: Given, platform: Source, wanted: SocialIngest) -> Ingest
     _check_source(source, "social", "x", "reddit")
     now = datetime.now(UTC)
     window = since(wanted.since, wanted.until, USUAL_POSTS, now)
-    return await _ingested(given, "ingest_social", Wanted(source, f"{source}.{wanted.query}", window), now)
+    meant = Wanted(source, f"{source}.{wanted.query}", window, wanted.max_results)
+    return await _ingested(given, "ingest_social", meant, now)
 
 
 @router.post("/news/{source}", response_model=Ingested, responses=FED)
@@ -123,7 +126,7 @@ async def _ingested(given: Context, what: str, wanted: Wanted, now: datetime) ->
 
     def launched() -> str:
         found = register(given.bench, given.dagster, wanted.text, now)
-        return launch(given.dagster, given.settings, found, wanted.window, now)
+        return launch(given.dagster, given.settings, found, wanted, now)
 
     run = await given.launcher.ended(await asyncio.to_thread(tried, what, launched), what, deadline)
     return answered(given.dagster, run, TABLES[wanted.source])

@@ -106,7 +106,8 @@ class Reddit(Vendor):
     @feed(POSTS, phase="rest", page_rows=AT_ONCE, settle=timedelta(seconds=30))
     async def posts(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         walk = _Walk(self, series.symbol)
-        async for page in backwards(walk.answers(), POSTS, window, walk.cut_off):
+        most = self.ration.left(series.id)
+        async for page in backwards(walk.answers(), POSTS, window, walk.cut_off, most):
             yield page
 
     async def listing(self, subreddit: str, after: str | None, count: int) -> Listing:

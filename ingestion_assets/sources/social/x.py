@@ -102,7 +102,9 @@ class X(Vendor):
 
     @feed(POSTS, phase="rest", page_rows=MOST, page_cost=MOST, settle=timedelta(seconds=30), horizon=SERVED)
     async def posts(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
-        async for page in backwards(self._search(series, window), POSTS, window):
+        wanted = self.ration.left(series.id)
+        most = None if wanted is None else max(FEWEST, wanted)
+        async for page in backwards(self._search(series, window, most), POSTS, window, most=most):
             yield page
 
     @feed(POST_COUNTS, phase="rest", page_rows=168, settle=timedelta(minutes=1), horizon=SERVED)
@@ -116,18 +118,21 @@ class X(Vendor):
         async for page in by_time(ask, POST_COUNTS, window, step=POST_COUNTS.grain):
             yield page
 
-    async def _search(self, series: Series, window: Window) -> AsyncIterator[pa.Table]:
-        """Answer by answer to the past, each no larger than what may still be spent."""
+    async def _search(self, series: Series, window: Window, most: int | None) -> AsyncIterator[pa.Table]:
+        """Answer by answer to the past, each no larger than what may still be spent and is still wanted."""
         since = first_id(window.start) - 1
         params: dict[str, Any] = {"query": query_of(series), "tweet.fields": _FIELDS}
         params |= {"since_id": since, "until_id": first_id(window.end)}
         tokens: set[str] = set()
+        got = 0
         while True:
             left = await self.options.purse.left() if self.options.purse else None
-            many = MOST if left is None else max(FEWEST, min(MOST, left))
+            wanted = MOST if most is None else most - got
+            many = max(FEWEST, min(MOST, wanted, MOST if left is None else left))
             document = await self._paid(
                 "/2/tweets/search/recent", params | {"max_results": many}, many, _read
             )
+            got += _read(document)
             read = read_at(self._client, self.options.origin)
             yield normalise_posts(document, read, self.options.origin)
             token = document.get("meta", {}).get("next_token")
