@@ -8,12 +8,13 @@ import itertools
 import json
 from datetime import timedelta
 
+import pyarrow as pa
 import pyarrow.feather as feather
 import pytest
 
 from ingestion_assets.intervals import Window, micros, moment_of
 from ingestion_assets.sources.derivatives.binance_usdm import BinanceUsdm
-from ingestion_assets.sources.errors import Banned, MalformedAnswer, NotFound
+from ingestion_assets.sources.errors import Banned, MalformedAnswer, NotFound, VendorDown
 from ingestion_assets.sources.feeds import Page
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M, PERP_1M
@@ -64,6 +65,33 @@ def test_trades_that_do_not_follow_on_each_other_are_no_answer():
         ask(BinanceUsdm, AGG_TRADES_UM, {AGG: serving_trades(1_000, skip=range(500, 510))}, HOUR)
     with pytest.raises(MalformedAnswer, match="do not follow on each other by number"):
         ask(BinanceUsdm, AGG_TRADES_UM, {AGG: serving_trades(1_000, skip=range(1_000, 1_005))}, HOUR)
+
+
+@pytest.mark.parametrize(("table", "path"), [(AGG_TRADES_UM, AGG), (PERP_1M, KLINES)])
+def test_a_chain_that_breaks_is_gone_on_with_where_it_broke(table, path):
+    whole = window("2024-08-01", "2024-08-01T17:00")
+    serving = serving_trades(20_000) if path == AGG else serving_klines
+    kept: list[Page] = []
+
+    async def until_it_breaks(url: str) -> None:
+        async with BinanceUsdm(SourceOptions(base_url=url, attempts=1)) as vendor:
+            (feed,) = (one for one in vendor.feeds if one.table is table)
+            async for page in feed.fetch(vendor, BTC, whole):
+                kept.append(page)  # noqa: PERF401 what comes before it breaks is kept
+
+    with Replay({path: Turns(serving, serving, Reply(502, b"<html>"))}) as replay, pytest.raises(VendorDown):
+        asyncio.run(until_it_breaks(replay.url))
+    rest = Window(kept[-1].window.end, whole.end)
+    assert whole.start < rest.start < whole.end
+    pages, asked = ask(BinanceUsdm, table, {path: serving}, rest)
+    assert int(asked[0].query["startTime"]) == micros(rest.start) // 1_000
+    together = pa.concat_tables([page.rows for page in [*kept, *pages]])
+    rows = table.distinct(together)
+    at_once = rows_of(table, ask(BinanceUsdm, table, {path: serving}, whole)[0])
+    assert rows.column("time").to_pylist() == at_once.column("time").to_pylist()
+    assert together.num_rows - rows.num_rows <= 1, (
+        "only the trades of the last millisecond are asked for again"
+    )
 
 
 def test_an_empty_answer_is_believed_when_it_is_given_twice():
@@ -288,12 +316,17 @@ def test_what_ends_on_a_day_is_no_perpetual():
         look_up(info, "BTCUSDT_260626")
 
 
-@pytest.mark.parametrize(
-    "info", [{"symbols": []}, {"serverTime": MIDNIGHT}, {"serverTime": "now", "symbols": []}]
-)
-def test_an_exchange_info_that_lacks_what_is_needed_is_malformed(info):
-    with pytest.raises(MalformedAnswer, match="no serverTime or no symbols"):
-        look_up(info, "BTC/USDT:USDT")
+def test_an_exchange_info_that_lacks_what_is_needed_is_malformed():
+    async def now(url: str):
+        async with BinanceUsdm(SourceOptions(base_url=url, attempts=1)) as vendor:
+            await vendor.now()
+
+    with pytest.raises(MalformedAnswer, match="exchangeInfo has no symbols"):
+        look_up({"serverTime": MIDNIGHT}, "BTC/USDT:USDT")
+    for info in ({"symbols": []}, {"symbols": [], "serverTime": "now"}):
+        with Replay({"/fapi/v1/exchangeInfo": info}) as replay:  # noqa: SIM117 the answer is not what fails
+            with pytest.raises(MalformedAnswer, match="tells no serverTime"):
+                asyncio.run(now(replay.url))
 
 
 def test_pages_say_how_many_requests_they_took():
