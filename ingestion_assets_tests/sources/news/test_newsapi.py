@@ -25,6 +25,7 @@ from ingestion_assets.sources.news.newsapi import NewsApi
 from ingestion_assets.sources.news.newsapi_articles import normalise_articles
 from ingestion_assets.tables.news import NEWS_ITEMS
 from ingestion_assets_tests.sources.derivatives.asking import ask, rows_of, window
+from ingestion_assets_tests.sources.interrupted import gone_on
 from ingestion_assets_tests.sources.replay import Asked, Reply
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -138,6 +139,15 @@ def test_headlines_are_those_of_now():
     assert sent[0].query == {"category": "business", "pageSize": "100"}
     assert absent.window.end == page.window.start == DAY.start + timedelta(hours=20)
     assert page.rows.num_rows == 1
+
+
+def test_a_search_that_breaks_off_goes_on_with_what_is_older():
+    times = [DAY.start + timedelta(minutes=3 * n) for n in range(430)]
+    options = {"path": PATH, "at": 3, "api_key": KEY}
+    before, after, _ = gone_on(NewsApi, NEWS_ITEMS, {PATH: archive(times)}, DAY, BITCOIN, **options)
+    young, old = (rows_of(NEWS_ITEMS, pages).column("time").to_pylist() for pages in (before, after))
+    assert 0 < len(young) < len(times)
+    assert sorted({*young, *old}) == times  # those of the last second may come twice
 
 
 def test_what_was_taken_down_and_has_lost_its_time_stops_nothing():

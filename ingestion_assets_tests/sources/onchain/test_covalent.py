@@ -21,6 +21,7 @@ from ingestion_assets.sources.onchain.covalent import Covalent
 from ingestion_assets.sources.onchain.covalent_rows import data_of, moment_of, normalise_balances
 from ingestion_assets.tables.onchain import BALANCES, TRANSACTIONS
 from ingestion_assets_tests.sources.derivatives.asking import ask, at, covered, rows_of, window
+from ingestion_assets_tests.sources.interrupted import gone_on
 from ingestion_assets_tests.sources.replay import Reply
 
 ADDRESS = "0x569be8d8b04538318e1722f6e375fd381d2da865"
@@ -120,6 +121,15 @@ def test_pages_are_followed_no_further_than_the_window_goes():
     pages, asked = ask(Covalent, TRANSACTIONS, paged(items), window("2024-10-09T12:00", "2024-10-10"), SERIES)
     assert rows_of(TRANSACTIONS, pages).num_rows == 280
     assert len(asked) == 3
+
+
+def test_a_way_that_breaks_off_goes_on_with_what_is_older():
+    items = [sent(n, n) for n in reversed(range(450))]
+    options = {"path": f"{SENT}page/", "at": 3}
+    before, after, _ = gone_on(Covalent, TRANSACTIONS, paged(items), DAY, SERIES, **options)
+    young, old = (rows_of(TRANSACTIONS, pages).column("block").to_pylist() for pages in (before, after))
+    assert len(young) == 249  # the oldest one is not done with before the next answer
+    assert sorted(young + old) == list(range(450))
 
 
 def test_links_lead_on_this_host_only():

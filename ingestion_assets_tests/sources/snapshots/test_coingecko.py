@@ -122,6 +122,7 @@ def test_recorded_candles_begin_four_hours_before_their_stamps_and_the_unfinishe
     ("name", "table", "path", "kind"),
     [
         ("market_data_for_a_coin.p2", MARKET_SNAPSHOTS, MARKETS, BadRequest),
+        ("market_data_for_a_coin.p3", MARKET_SNAPSHOTS, MARKETS, BadRequest),
         ("daily_historical_prices_for_one_coin.p2", PRICE_HISTORY, CHART, BadRequest),
         ("ohlc_data_for_one_coin_in_the_last_7_days.p2", OHLC_4H, OHLC, VendorDown),
     ],

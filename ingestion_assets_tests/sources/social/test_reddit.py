@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 
 import pytest
 
@@ -11,9 +10,9 @@ from ingestion_assets.registry import Series
 from ingestion_assets.sources.errors import AuthError, MalformedAnswer, NotFound, RateLimited, VendorDown
 from ingestion_assets.sources.feeds import Absent
 from ingestion_assets.sources.social.reddit import TOKEN_PATH, Reddit
-from ingestion_assets.sources.social.reddit_posts import document_of, normalise_listing
 from ingestion_assets.tables.social import POSTS
 from ingestion_assets_tests.sources.derivatives.asking import ask, at, covered, rows_of, window
+from ingestion_assets_tests.sources.interrupted import gone_on
 from ingestion_assets_tests.sources.replay import Reply
 
 SERIES = Series("reddit.askreddit", "social", "reddit", "askreddit")
@@ -49,47 +48,6 @@ def serving(children: list[dict]):
         return listing(page, page[-1]["data"]["name"] if more else None)
 
     return answer
-
-
-def test_a_recorded_listing_gives_its_posts(recordings):
-    body = (recordings / "reddit" / "SubredditListings.test_new.body.json").read_bytes()
-    document = json.loads(body)
-    found = normalise_listing(document_of(body), at("2016-07-18"), "rest")
-    told = [child["data"] for child in document["data"]["children"]]
-    rows = POSTS.distinct(found.rows)
-    assert found.items == len(told)
-    assert {row["id"] for row in rows.to_pylist()} | set(found.pinned.column("id").to_pylist()) == {
-        one["name"] for one in told
-    }
-    by_id = {one["name"]: one for one in told}
-    for row in rows.to_pylist():
-        one = by_id[row["id"]]
-        assert row["time"].timestamp() == one["created_utc"]
-        assert (row["title"], row["score"], row["replies"]) == (
-            one["title"],
-            one["score"],
-            one["num_comments"],
-        )
-        assert row["edited_at"] is None or row["edited_at"].timestamp() == one["edited"]
-    assert POSTS.examine(rows)[1].num_rows == 0
-    assert found.after == document["data"]["after"]
-
-
-def test_a_recorded_listing_with_pinned_posts_and_one_without_any(recordings):
-    folder = recordings / "reddit"
-    hot = document_of((folder / "SubredditListings.test_hot.body.json").read_bytes())
-    found = normalise_listing(hot, at("2016-03-02"), "rest")
-    assert found.items == len(hot["data"]["children"])
-    assert found.pinned.num_rows == sum(bool(c["data"].get("stickied")) for c in hot["data"]["children"])
-    none = (folder / "ListingGenerator.test_no_items.body.json").read_bytes()
-    assert normalise_listing(document_of(none), at("2016-03-02"), "rest").items == 0
-
-
-def test_a_recorded_answer_that_is_no_listing_is_refused(recordings):
-    """What an account's multireddits are: a list of subreddits, not of posts."""
-    body = (recordings / "reddit" / "MultiredditListings.test_new__self_multi.body.json").read_bytes()
-    with pytest.raises(MalformedAnswer, match=r"not the JSON .*LabeledMulti"):
-        ask(Reddit, POSTS, {TOKEN_PATH: TOKEN, NEW: body}, DAY, SERIES, **KEYS)
 
 
 def test_the_app_gets_a_token_and_asks_with_it():
@@ -134,6 +92,15 @@ def test_a_listing_is_followed_until_before_the_window():
     assert rows.num_rows == 421
     assert [one.query.get("after") for one in asked[1:]] == [None, *(f"t3_p{n}" for n in (99, 199, 299, 399))]
     assert (covered(pages)[-1].start, covered(pages)[0].end) == (part.start, part.end)
+
+
+def test_a_listing_that_breaks_off_loses_nothing():
+    children = [post(n, MIDNIGHT + 600 * 60 - 60 * n) for n in range(500)]
+    answers = {TOKEN_PATH: TOKEN, NEW: serving(children)}
+    before, after, _ = gone_on(Reddit, POSTS, answers, DAY, SERIES, path=NEW, at=4, **KEYS)
+    young, old = (rows_of(POSTS, pages).column("id").to_pylist() for pages in (before, after))
+    assert len(young) == 299  # the oldest one is not done with before the next answer
+    assert sorted(young + old) == sorted(child["data"]["name"] for child in children)
 
 
 def test_what_lies_behind_the_end_of_a_listing_is_not_to_be_had():

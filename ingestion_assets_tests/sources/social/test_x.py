@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from datetime import timedelta
 
 import pytest
@@ -15,10 +14,7 @@ from ingestion_assets.sources.errors import AuthError, BadRequest, MalformedAnsw
 from ingestion_assets.sources.feeds import Page
 from ingestion_assets.sources.social.x import X
 from ingestion_assets.sources.social.x_posts import (
-    document_of,
     first_id,
-    normalise_counts,
-    normalise_posts,
     time_of,
 )
 from ingestion_assets.sources.spending import Allowance
@@ -26,6 +22,7 @@ from ingestion_assets.stores.budgets import Budgets
 from ingestion_assets.stores.catalog import Catalog
 from ingestion_assets.tables.social import POST_COUNTS, POSTS
 from ingestion_assets_tests.sources.derivatives.asking import ask, at, covered, rows_of, window
+from ingestion_assets_tests.sources.interrupted import gone_on
 from ingestion_assets_tests.sources.replay import Reply, Turns
 
 SERIES = Series("x.tweepy", "social", "x", "Tweepy")
@@ -71,72 +68,6 @@ def purse(tmp_path):
 
     yield of
     catalog.close()
-
-
-def test_a_recorded_search_gives_its_posts(recordings):
-    body = json.loads((recordings / "x_twitter" / "client_search_recent_tweets.body.json").read_text())
-    pages, _ = ask(X, POSTS, {SEARCH: Turns(body, {"meta": {"result_count": 0}})}, EVENING, SERIES)
-    rows = POSTS.in_order(rows_of(POSTS, pages)).to_pylist()
-    assert [row["id"] for row in rows] == [entry["id"] for entry in reversed(body["data"])]
-    assert rows[0]["id"] == "1578511538419212288"
-    assert rows[-1]["text"] == "2022-10-07 22:42:12.637103 tweepy"
-    for row in rows:  # each says in its text when it was sent, and its id tells the time
-        sent = at(row["text"].removesuffix(" tweepy").replace(" ", "T"))
-        assert timedelta() <= row["time"] - sent < timedelta(seconds=1)
-    assert rows[0]["likes"] is None
-    assert rows[0]["author"] is None
-
-
-def test_recorded_counts_give_every_bucket_the_short_ones_too(recordings):
-    body = (recordings / "x_twitter" / "client_get_recent_tweets_count.body.json").read_bytes()
-    rows = normalise_counts(document_of(body), "rest")
-    told = json.loads(body)
-    assert rows.num_rows == len(told["data"]) == 169
-    assert sum(rows.column("posts").to_pylist()) == told["meta"]["total_tweet_count"] == 411
-    first, last = rows.slice(0, 1).to_pylist()[0], rows.slice(168).to_pylist()[0]
-    assert (first["time"], first["until"]) == (at("2021-09-13T19:18:24"), at("2021-09-13T20:00"))
-    assert (last["time"], last["until"]) == (at("2021-09-20T19:00"), at("2021-09-20T19:18:24"))
-    assert POST_COUNTS.examine(rows)[1].num_rows == 0
-
-
-def test_recorded_counts_come_through_the_feed_hour_by_hour(recordings):
-    body = json.loads((recordings / "x_twitter" / "client_get_recent_tweets_count.body.json").read_text())
-    whole = [
-        e for e in body["data"] if e["start"].endswith(":00:00.000Z") and e["end"].endswith(":00:00.000Z")
-    ]
-    part = window(whole[0]["start"], whole[-1]["end"])
-    pages, asked = ask(X, POST_COUNTS, {COUNTS: body | {"data": whole}}, part, SERIES)
-    rows = rows_of(POST_COUNTS, pages).to_pylist()
-    assert [(iso(row["time"]), row["posts"]) for row in rows] == [
-        (iso(at(entry["start"])), entry["tweet_count"]) for entry in whole
-    ]
-    assert covered(pages) == [part]
-    assert len(asked) == 1
-
-
-def test_recorded_posts_of_an_account_come_through_the_feed(recordings):
-    """Of the same shape as a search's, with a token that leads on to an answer without posts."""
-    body = json.loads((recordings / "x_twitter" / "client_get_users_tweets.body.json").read_text())
-    part = window("2022-09-01", "2022-10-06")
-    pages, asked = ask(X, POSTS, {SEARCH: Turns(body, {"meta": {"result_count": 0}})}, part, SERIES)
-    rows = POSTS.in_order(rows_of(POSTS, pages)).to_pylist()
-    told = [(entry["id"], entry["text"], time_of(int(entry["id"]))) for entry in reversed(body["data"])]
-    assert [(row["id"], row["text"], row["time"]) for row in rows] == told
-    assert iso(rows[0]["time"])[:10] == "2022-09-01"
-    assert {row["edited_at"] for row in rows} == {row["likes"] for row in rows} == {None}
-    assert asked[1].query["next_token"] == body["meta"]["next_token"]
-    assert (covered(pages)[-1].start, covered(pages)[0].end) == (part.start, part.end)
-
-
-def test_recorded_posts_asked_for_by_id_and_one_of_a_stream_read_alike(recordings):
-    by_id = document_of((recordings / "x_twitter" / "client_get_tweets.body.json").read_bytes())
-    rows = normalise_posts({"data": by_id["data"][::-1]}, EVENING.end, "rest").to_pylist()
-    assert [(row["id"], row["text"]) for row in rows] == [(one["id"], one["text"]) for one in by_id["data"]]
-    assert [iso(row["time"])[:16] for row in rows] == ["2020-08-12T17:01", "2020-08-12T17:11"]
-    line = document_of((recordings / "x_twitter" / "filtered_stream_line.json").read_bytes())
-    (row,) = normalise_posts({"data": [line["data"]]}, EVENING.end, "rest").to_pylist()
-    assert (row["id"], row["text"]) == ("1513413325731868675", "test")
-    assert iso(row["time"])[:10] == "2022-04-11"
 
 
 def test_full_fields_are_kept():
@@ -194,6 +125,17 @@ def test_pages_reach_to_the_start_and_end():
     assert all(newer.start == older.end for newer, older in itertools.pairwise(windows))
 
 
+def test_a_search_that_breaks_off_goes_on_with_what_is_older():
+    numbers = minutes("2022-10-06T00:00", 1_000)
+    day = window("2022-10-06T01:00", "2022-10-06T06:00")
+    before, after, asked = gone_on(X, POSTS, {SEARCH: serving(numbers)}, day, SERIES, path=SEARCH, at=3)
+    young, old = rows_of(POSTS, before), rows_of(POSTS, after)
+    assert (young.num_rows, asked) == (199, 2)  # the oldest one is not done with before the next answer
+    assert sorted(young.column("id").to_pylist() + old.column("id").to_pylist()) == [
+        str(number) for number in sorted(numbers)[60:360]
+    ]
+
+
 def test_nothing_found_is_an_answer():
     pages, asked = ask(X, POSTS, {SEARCH: {"meta": {"result_count": 0}}}, EVENING, SERIES)
     assert covered(pages) == [EVENING]
@@ -242,14 +184,6 @@ def test_a_refusal_costs_nothing_and_a_lost_answer_stays_counted(purse):
     with pytest.raises(MalformedAnswer):
         ask(X, POSTS, {SEARCH: b'{"data": ['}, EVENING, SERIES, purse=account)
     assert account.budgets.spent("x", "2022-10-07") == 100
-
-
-def test_a_recorded_429_is_a_limit_until_the_epoch_second_it_names(recordings):
-    told = json.loads((recordings / "errors" / "x_429.json").read_text())
-    answer = Reply(told["status"], told["body"], headers=told["headers"])
-    with pytest.raises(RateLimited, match="Too Many Requests") as caught:
-        ask(X, POSTS, {SEARCH: answer}, EVENING, SERIES)
-    assert caught.value.retry_after == 1.0  # that second is long over
 
 
 @pytest.mark.parametrize(
