@@ -12,7 +12,7 @@ Dagster decides when, stores decide where. Where to find what:
     ingestion/    what to fetch, fetching it, landing it, auditing it; knows nothing of Dagster
     serving/      out: the HTTP API and the metrics
     features/     thought: pure functions, tables in, columns out
-    workbench     lake, registry, ledger and vendors made from the settings; what works, works with it
+    workbench/    lake, registry, ledger and vendors made from the settings; what works, works with it
     seeds, logs   what is ingested from the start; log lines as JSON
     dagster_api/  Dagster's GraphQL API, for who steers it from outside
     assets/ partitions checks checks_leak checks_sources alerts automation/ resources io_managers/

@@ -1,69 +1,22 @@
-"""The workbench: what is made from the settings, and a registry that tells who works on what."""
+"""Work on slices: what lands and what does not, and a registry that tells who works on what."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ingestion_assets.ingestion import Options, Slice, slices_of
+from ingestion_assets.ingestion import Options, Slice
 from ingestion_assets.intervals import Window, month_window
-from ingestion_assets.registry import Series, Status
+from ingestion_assets.registry import Status
 from ingestion_assets.settings import load_settings
 from ingestion_assets.simulator import Fault, Simulator
-from ingestion_assets.sources.errors import NotFound
 from ingestion_assets.stores.catalog import CatalogError
 from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.tables.market import OHLCV_1M as TABLE
 from ingestion_assets.workbench import Workbench
-
-BTC = Series("binance.BTC-USDT", "market", "binance", "BTC/USDT")
-ETH = Series("binance.ETH-USDT", "market", "binance", "ETH/USDT")
-NOW = datetime(2024, 4, 10, tzinfo=UTC)
-DAY = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
-
-
-@pytest.fixture
-def vendor() -> Iterator[Simulator]:
-    with Simulator(now=NOW) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def make(tmp_path: Path, vendor: Simulator) -> Iterator[Any]:
-    """Workbenches of one lake and catalog, with other settings where a test wants them."""
-    made: list[Workbench] = []
-
-    def bench(**settings: Any) -> Workbench:
-        usual = {
-            "profile": "live",
-            "binance_url": vendor.url,
-            "data_lake_path": str(tmp_path / "lake"),
-            "ingest_state_dir": tmp_path / "state",
-            "http_attempts": 1,
-        }
-        made.append(Workbench(load_settings(_env_file=None, **usual | settings)))
-        made[-1].catalog.create()
-        return made[-1]
-
-    yield bench
-    for one in made:
-        one.catalog.close()
-
-
-@pytest.fixture
-def bench(make: Any) -> Workbench:
-    workbench: Workbench = make()
-    workbench.registry.add_missing([BTC, ETH])
-    return workbench
-
-
-def days(*series: Series) -> list[Slice]:
-    return list(slices_of(series or [BTC, ETH], DAY))
+from ingestion_assets_tests.workbench.conftest import BTC, ETH, days
 
 
 def states(bench: Workbench) -> dict[str, tuple[Status, str | None]]:
@@ -150,58 +103,3 @@ def test_a_delisting_that_the_venue_tells_of_is_noted(bench: Workbench, vendor: 
     (landed,) = bench.ingest(TABLE, [month], run="run-1")
     assert (landed.error, landed.last) == (None, moment - TABLE.grain)
     assert bench.registry.require(ETH.id).series.delisted_at is not None
-
-
-def test_a_series_is_described_as_its_venue_does(make: Any) -> None:
-    bench = make(ingestion_lookback_days=3)
-    series = bench.describe("binance.btcusdt", NOW)
-    assert (series.id, series.source, series.symbol) == (BTC.id, "binance", "BTC/USDT")
-    assert series.backfill_from == datetime(2024, 4, 7, tzinfo=UTC)
-    assert series.delisted_at is None
-
-
-def test_an_unknown_symbol_is_refused_with_the_nearest_names(bench: Workbench) -> None:
-    with pytest.raises(NotFound, match=r"BTCUSDT|BTC/USDT"):
-        asyncio.run(bench.look_up("binance", "BTX/USDT"))
-
-
-def test_series_are_adopted_when_their_market_exists(bench: Workbench) -> None:
-    found, refused = bench.adopt([BTC.id, "binance.SOL-USDT", "binance.BTX-USDT", "../x"], NOW)
-    assert list(found) == [BTC.id, "binance.SOL-USDT"]
-    assert {name: type(error) for name, error in refused.items()} == {
-        "binance.BTX-USDT": NotFound,
-        "../x": ValueError,
-    }
-    assert bench.registry.require("binance.SOL-USDT").series == found["binance.SOL-USDT"]
-    keys = [f"2024-03|{name}" for name in refused]
-    errors = list(refused.values())
-    landed = list(bench.ingest(TABLE, [], run="run-1", refused=list(zip(keys, errors, strict=True))))
-    assert [one.error for one in landed] == errors
-
-
-def test_in_the_simulated_profile_rows_say_that_they_are_not_real(make: Any, vendor: Simulator) -> None:
-    bench = make(profile="simulator", simulator_port=vendor.port, binance_url=None)
-    bench.registry.add_missing([BTC])
-    list(bench.ingest(TABLE, days(BTC), run="run-1"))
-    rows = bench.lake.read(TABLE, BTC.id, DAY)
-    assert set(rows.column("source").to_pylist()) == {"simulator"}
-
-
-def test_the_lake_is_reached_as_the_settings_say(make: Any, tmp_path: Path) -> None:
-    by_variables = make(
-        data_lake_path="s3://bucket/lake",
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",
-        aws_session_token="token",
-        aws_endpoint_url="http://127.0.0.1:9",
-        aws_default_region="eu-west-1",
-        market_path=str(tmp_path / "market"),
-    )
-    expected = {"access_key": "key", "secret_key": "secret", "session_token": "token", "region": "eu-west-1"}
-    assert by_variables.lake.objects._options == expected | {"endpoint_url": "http://127.0.0.1:9"}
-    assert by_variables.lake.url(TABLE).startswith(str(tmp_path / "market" / "ohlcv_1m"))
-    storage = {"key": "k", "secret": "s", "client_kwargs": {"endpoint_url": "http://h:1", "region_name": "r"}}
-    by_fsspec = make(data_lake_path="s3://bucket/lake", fsspec_storage_options=storage)
-    options = by_fsspec.lake.objects._options
-    assert (options["access_key"], options["secret_key"], options["region"]) == ("k", "s", "r")
-    assert options["endpoint_url"] == "http://h:1"
