@@ -35,7 +35,7 @@ def normalise_trades(entries: Sequence[Mapping[str, Any]], settle: timedelta, or
             "last_trade_id": [int(e["l"]) for e in entries],
             "buyer_is_maker": [bool(e["m"]) for e in entries],
         }
-    return table_of(AGG_TRADES_UM, {"time": times, **columns}, times + settle // _MICROSECOND, origin)
+        return table_of(AGG_TRADES_UM, {"time": times, **columns}, times + settle // _MICROSECOND, origin)
 
 
 def normalise_open_interest(entries: Sequence[Mapping[str, Any]], origin: str) -> pa.Table:
@@ -120,6 +120,6 @@ def _expected(what: str, entries: Sequence[Mapping[str, Any]]) -> Iterator[None]
     """What is missing or no number is named, with the entry that shows it."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         lacking = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
         raise MalformedAnswer(f"an entry of {what} {lacking}; the first is {str(entries[0])[:160]}") from None

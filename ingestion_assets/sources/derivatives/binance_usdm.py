@@ -228,7 +228,8 @@ def _used(headers: Mapping[str, str]) -> int | None:
 def _rules(body: bytes) -> dict[str, Any]:
     expect_json(body, b"{")
     info: dict[str, Any] = _json(body)
-    if not isinstance(info.get("symbols"), list):
+    symbols = info.get("symbols")
+    if not isinstance(symbols, list) or not all(isinstance(one, dict) for one in symbols):
         raise MalformedAnswer(f"exchangeInfo has no symbols: {excerpt(body)}")
     return info
 

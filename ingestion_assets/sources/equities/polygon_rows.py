@@ -57,8 +57,8 @@ def results_of(document: Document) -> Sequence[Mapping[str, Any]]:
     results = document.get("results")
     if results is None:
         results = []
-    if not isinstance(results, list):
-        raise MalformedAnswer(f"results is no list: {str(results)[:160]}")
+    if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
+        raise MalformedAnswer(f"results is no list of objects: {str(results)[:160]}")
     said = document.get("resultsCount")
     if said is not None and said != len(results):
         raise MalformedAnswer(f"the answer says it has {said} results and has {len(results)}")
@@ -73,11 +73,11 @@ def normalise_bars(document: Document, settle: timedelta, origin: str) -> pa.Tab
     with _expected("aggregates", entries):
         columns: dict[str, Any] = {name: _floats(entries, short) for short, name in _BAR.items()}
         times = in_micros(np.array([int(e["t"]) for e in entries], np.int64))
-        columns["transactions"] = [None if e.get("n") is None else int(e["n"]) for e in entries]
-    for name in ("open", "high", "low", "close", "volume"):
-        if None in columns[name]:
-            raise MalformedAnswer(f"a bar has no {name}; the first is {str(entries[0])[:160]}")
-    return bars_of(times, columns, settle, origin)
+        columns["transactions"] = [_whole(e, "n") for e in entries]
+        for name in ("open", "high", "low", "close", "volume"):
+            if None in columns[name]:
+                raise MalformedAnswer(f"a bar has no {name}; the first is {str(entries[0])[:160]}")
+        return bars_of(times, columns, settle, origin)
 
 
 def bars_of(times: np.ndarray, columns: Mapping[str, Any], settle: timedelta, origin: str) -> pa.Table:
@@ -95,10 +95,10 @@ def normalise_splits(entries: Sequence[Mapping[str, Any]], origin: str) -> pa.Ta
             "execution_date": days,
             "split_from": [float(e["split_from"]) for e in entries],
             "split_to": [float(e["split_to"]) for e in entries],
-            "id": [e.get("id") for e in entries],
+            "id": [str(e["id"]) if e.get("id") else None for e in entries],
         }
-    times = np.array([micros(day_of(day).start) for day in days], np.int64)
-    return _table_of(SPLITS, {"time": times} | columns, times, origin)
+        times = np.array([micros(day_of(day).start) for day in days], np.int64)
+        return _table_of(SPLITS, {"time": times} | columns, times, origin)
 
 
 def normalise_snapshot(entry: Mapping[str, Any], taken: datetime, origin: str) -> pa.Table:
@@ -119,17 +119,17 @@ def normalise_snapshot(entry: Mapping[str, Any], taken: datetime, origin: str) -
             "ask_size": _number(quote, "S"),
             "quote_at": _moment(quote.get("t")),
             "minute_time": _moment(parts["min"].get("t")),
-            "minute_transactions": parts["min"].get("n"),
+            "minute_transactions": _whole(parts["min"], "n"),
             "change": _number(entry, "todaysChange"),
             "change_percent": _number(entry, "todaysChangePerc"),
         }
         for part, column in (("day", "day"), ("prevDay", "previous"), ("min", "minute")):
             row |= {f"{column}_{name}": _number(parts[part], short) for short, name in _BAR.items()}
-    closes = (row["last_trade_price"], row["minute_close"], row["day_close"], row["previous_close"])
-    row["price"] = next((price for price in closes if price), None)
-    taken_at = np.array([micros(taken)], np.int64)
-    columns = {"time": taken_at} | {name: [value] for name, value in row.items()}
-    return _table_of(EQUITY_SNAPSHOTS, columns, taken_at, origin)
+        closes = (row["last_trade_price"], row["minute_close"], row["day_close"], row["previous_close"])
+        row["price"] = next((price for price in closes if price), None)
+        taken_at = np.array([micros(taken)], np.int64)
+        columns = {"time": taken_at} | {name: [value] for name, value in row.items()}
+        return _table_of(EQUITY_SNAPSHOTS, columns, taken_at, origin)
 
 
 def described(document: Document, symbol: str) -> Market:
@@ -167,14 +167,14 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceEr
         return None
     word = str(document.get("status", "")).upper()
     text = str(document.get("error") or document.get("message") or "")
-    if status < 300 and "ERROR" not in word and not word.startswith("NOT_"):
+    if status < 300 and "ERROR" not in word and not word.startswith("NOT"):
         return None
     said = f"HTTP {status}: {text or excerpt(body)}"
     if status == 429 or _TOO_MANY in text.lower():
         return RateLimited(said, retry_after(headers) or 61 - time.time() % 60)
     if status in (401, 403) or word in _KEY_REFUSED or any(w in text.lower() for w in _NO_KEY):
         return AuthError(said)
-    if status == 404 or word == "NOT_FOUND":
+    if status == 404 or word in ("NOT_FOUND", "NOTFOUND"):
         return NotFound(said)
     return MalformedAnswer(said) if status < 300 else None
 
@@ -192,6 +192,10 @@ def _floats(entries: Sequence[Mapping[str, Any]], name: str) -> list[float | Non
 
 def _number(part: Mapping[str, Any], name: str) -> float | None:
     return None if part.get(name) is None else float(part[name])
+
+
+def _whole(part: Mapping[str, Any], name: str) -> int | None:
+    return None if part.get(name) is None else int(part[name])
 
 
 def _moment(stamp: Any) -> int | None:

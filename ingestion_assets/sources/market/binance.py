@@ -128,7 +128,9 @@ class Binance:
             answer = await self._get("/api/v3/time", None, WEIGHT["time"], _object)
         except NotFound:  # a host that only replays candles; its Date header is still a clock
             return datetime.now(UTC) + timedelta(seconds=self._client.date_skew or 0.0)
-        moment = EPOCH + timedelta(milliseconds=answer["serverTime"])
+        if not isinstance(told := answer.get("serverTime"), int):
+            raise MalformedAnswer(f"time tells no serverTime: {told!r}")
+        moment = EPOCH + timedelta(milliseconds=told)
         self.governor.skew = moment.timestamp() - (asked + time.time()) / 2
         return moment
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -11,8 +12,15 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.feather as feather
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingestion_assets.intervals import Window, micros, moment_of
+from ingestion_assets.sources.derivatives.binance_rows import (
+    normalise_funding,
+    normalise_open_interest,
+    normalise_trades,
+)
 from ingestion_assets.sources.derivatives.binance_usdm import BinanceUsdm
 from ingestion_assets.sources.errors import Banned, MalformedAnswer, NotFound, VendorDown
 from ingestion_assets.sources.feeds import Page
@@ -259,6 +267,24 @@ def test_a_lacking_field_is_named(field):
     del broken[field]
     with pytest.raises(MalformedAnswer, match=f"an entry of aggTrades has no '{field}'"):
         ask(BinanceUsdm, AGG_TRADES_UM, {AGG: [broken]}, HOUR)
+
+
+ANYTHING = st.none() | st.booleans() | st.text() | st.integers() | st.floats(allow_nan=False) | st.just([1])
+FIELDS = {
+    normalise_trades: trade(1, MIDNIGHT),
+    normalise_open_interest: {"timestamp": MIDNIGHT, "sumOpenInterest": "1", "sumOpenInterestValue": "2"},
+    normalise_funding: {"fundingTime": MIDNIGHT, "fundingRate": "0.0001", "markPrice": "64000.5"},
+}
+
+
+@given(
+    where=st.sampled_from([(made, name) for made, entry in FIELDS.items() for name in entry]), value=ANYTHING
+)
+def test_whatever_an_entry_holds_it_is_a_row_or_malformed(where, value):
+    made, name = where
+    settle = () if made is normalise_open_interest else (timedelta(seconds=5),)
+    with contextlib.suppress(MalformedAnswer):
+        assert made([FIELDS[made] | {name: value}], *settle, "rest").num_rows == 1
 
 
 def test_markets_as_recorded(recordings):

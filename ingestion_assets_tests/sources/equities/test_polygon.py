@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingestion_assets.intervals import Window, micros, moment_of, subtract
 from ingestion_assets.registry import Series
@@ -21,6 +24,7 @@ from ingestion_assets.sources.equities.polygon_rows import (
     in_micros,
     normalise_bars,
     normalise_snapshot,
+    normalise_splits,
     results_of,
 )
 from ingestion_assets.sources.equities.sessions import sessions
@@ -231,6 +235,36 @@ def test_numbers_as_text_and_in_scientific_notation_and_fields_that_nobody_knows
     assert (row["time"], row["volume"], row["vwap"], row["transactions"]) == (WEEK.start, 150, 10.4, 3)
 
 
+ANYTHING = st.none() | st.booleans() | st.text() | st.integers() | st.floats(allow_nan=False) | st.just([1])
+SHOWN = {"ticker": "AAPL", "updated": 1_605_195_918_306_274_000, "todaysChange": 0.98}
+SHOWN |= {"min": {"t": 1_684_428_720_000, "n": 762, "c": 120.4}, "lastTrade": {"p": 120.47, "s": 236, "t": 1}}
+
+
+@given(name=st.sampled_from(["v", "vw", "o", "c", "h", "l", "t", "n"]), value=ANYTHING)
+def test_whatever_a_bar_holds_it_is_a_row_or_malformed(name: str, value: Any):
+    with contextlib.suppress(MalformedAnswer):
+        assert (
+            normalise_bars(aggregates([bar(WEEK.start) | {name: value}]), timedelta(), "rest").num_rows == 1
+        )
+
+
+@given(name=st.sampled_from(["execution_date", "split_from", "split_to", "id"]), value=ANYTHING)
+def test_whatever_a_split_holds_it_is_a_row_or_malformed(name: str, value: Any):
+    entry = {"execution_date": "2020-08-31", "split_from": 1, "split_to": 4, "id": "a"} | {name: value}
+    with contextlib.suppress(MalformedAnswer):
+        assert normalise_splits([entry], "rest").num_rows == 1
+
+
+@given(
+    part=st.sampled_from(["updated", "todaysChange", "min.t", "min.n", "min.c", "min", "day"]), value=ANYTHING
+)
+def test_whatever_a_snapshot_holds_it_is_a_row_or_malformed(part: str, value: Any):
+    outer, _, inner = part.partition(".")
+    entry = SHOWN | {outer: {**SHOWN[outer], inner: value} if inner else value}
+    with contextlib.suppress(MalformedAnswer):
+        assert normalise_snapshot(entry, WEEK.start, "rest").num_rows == 1
+
+
 def test_optional_fields_may_be_left_out_and_volume_may_be_a_fraction():
     document = aggregates([bar(WEEK.start, v=1.5e-1), bar(WEEK.start + timedelta(minutes=1))])
     for name in ("vw", "n"):
@@ -254,6 +288,7 @@ def test_optional_fields_may_be_left_out_and_volume_may_be_a_fraction():
         (200, {"request_id": "r", "status": "NOT_AUTHORIZED", "message": "Not in your plan."}, AuthError),
         (200, {"message": "Not in your plan.", "request_id": "r" * 500, "status": "NOT_ENTITLED"}, AuthError),
         (200, {"status": "AUTH_ERROR", "error": "No."}, AuthError),
+        (200, {"request_id": "r", "status": "NotFound", "message": "Ticker not found."}, NotFound),
         (200, {"status": "error", "message": "internal"}, MalformedAnswer),
         (400, {"status": "ERROR", "error": "'from' date must be before 'to'"}, BadRequest),
         (500, {"status": "ERROR", "error": "internal"}, VendorDown),

@@ -271,6 +271,15 @@ def test_the_first_bar_after_and_the_market(simulator):
     assert not gone.trading and gone.delisted_at == datetime(2022, 5, 13, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("told", [{}, {"serverTime": "now"}, {"serverTime": None}])
+def test_a_clock_that_tells_no_time_is_malformed(told):
+    with (
+        Replay({"/api/v3/time": told}) as vendor,
+        pytest.raises(errors.MalformedAnswer, match="no serverTime"),
+    ):
+        ask(vendor.url, lambda s: s.now())
+
+
 def test_a_market_that_was_never_traded_has_no_beginning_and_no_end():
     info = {"symbols": [{"symbol": "NEWUSDT", "status": "PRE_TRADING"}]}
     with Replay({"/api/v3/exchangeInfo": info, "/api/v3/klines": []}) as vendor:
