@@ -18,7 +18,7 @@ from ingestion_assets.io_managers.online import Upload, Uploads
 from ingestion_assets.partitions import keys_of_run, month_by_series, parts_of
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.stores.online import OnlineStore, Place
-from ingestion_assets.stores.online.names import METRICS_BY, metric_of, platform_of, topic_of
+from ingestion_assets.stores.online.names import can_be_read, metric_of, platform_of, topic_of
 from ingestion_assets.stores.texts import judged_texts, series_of
 from ingestion_assets.tables import DOMAIN_FEATURES, Table
 from ingestion_assets.tables.domain_features import BUCKETS, ONCHAIN_1D, domain_of
@@ -55,22 +55,23 @@ def domain_online_asset(table: Table) -> dg.AssetsDefinition:
 def _metrics(bench: Workbench, store: OnlineStore, table: Table, keys: list[str]) -> Generator[Upload]:
     for key in keys:
         month, series = parts_of(key)
-        if not series.startswith(f"{METRICS_BY}."):
-            continue  # an address has no metric
-        place = Place("onchain", *metric_of(series))
-        window = _window(store, table, place, month)
-        yield Upload(
-            key,
-            place,
-            table,
-            partial(_online, table, window, partial(_values, bench, series)),
-            partial(bench.lake.footer, table, series, month),
-        )
+        held = bench.lake.read(table, series, month_window(month), ["component"]).column("component")
+        names = [name for name in pc.unique(held.cast(pa.string())).to_pylist() if can_be_read(name)]
+        for component in sorted(names):
+            place = Place("onchain", *metric_of(series, component))
+            window = _window(store, table, place, month)
+            yield Upload(
+                key,
+                place,
+                table,
+                partial(_online, table, window, partial(_part, bench, series, component)),
+                partial(bench.lake.footer, table, series, month),
+            )
 
 
-def _values(bench: Workbench, series: str, window: Window) -> pa.Table:
+def _part(bench: Workbench, series: str, component: str, window: Window) -> pa.Table:
     rows = bench.lake.read(ONCHAIN_1D, series, window)
-    return rows.filter(pc.equal(rows.column("component").cast(pa.string()), "value"))
+    return rows.filter(pc.equal(rows.column("component").cast(pa.string()), component))
 
 
 def _texts(bench: Workbench, store: OnlineStore, table: Table, keys: list[str]) -> Generator[Upload]:

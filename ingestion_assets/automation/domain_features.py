@@ -13,7 +13,7 @@ from ingestion_assets.intervals import month_of, month_window
 from ingestion_assets.partitions import key_of, parts_of, run_requests
 from ingestion_assets.settings import Settings
 from ingestion_assets.tables import DOMAIN_FEATURES
-from ingestion_assets.tables.domain_features import BUCKETS, domain_of
+from ingestion_assets.tables.domain_features import domain_of
 
 AT_ONCE = 500
 LAST_BUCKET = timedelta(days=1)  # so long a month is looked at after its end, as its last bucket has to end
@@ -29,9 +29,7 @@ def paths_of(domain: str) -> list[str]:
 def followed_by(domain: str) -> list[str]:
     """The tables of which they are made."""
     tables = [table for table in DOMAIN_FEATURES.values() if domain_of(table) == domain]
-    upstream = [UPSTREAM[table.name].path for table in tables]
-    judged = [BUCKETS[table.name][2].path for table in tables if table.name in BUCKETS]
-    return list(dict.fromkeys([*upstream, *judged]))
+    return list(dict.fromkeys(one.path for table in tables for one in UPSTREAM[table.name]))
 
 
 DOMAIN_FEATURE_JOBS = {

@@ -125,7 +125,7 @@ def _utc(moment: datetime) -> datetime:
 def launch(dagster: DagsterApi, settings: Settings, series: Series, wanted: Wanted, now: datetime) -> str:
     """A run over the months of the window; its id."""
     tables, there, window = TABLES[series.source], assets(dagster), wanted.window
-    paths = [path for table in tables for path in ingestion.made_of(table, there)]
+    paths = dict.fromkeys(path for table in tables for path in ingestion.made_of(table, there))
     config: dict[str, object] = {"lookback_minutes": ingestion.minutes_back(window, now)}
     config |= {"until": iso(window.end)} if window.end < now else {}
     config |= {"max_rows": wanted.most} if wanted.most is not None else {}

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from ingestion_assets.features.texts import text_features
 from ingestion_assets.intervals import TIMEFRAMES, Window, ceiling, floor, month_window
 from ingestion_assets.stores.lake import Lake
+from ingestion_assets.stores.online.names import VALUE
 from ingestion_assets.stores.texts import judged_texts, series_of
 from ingestion_assets.tables import ALL, Table
 from ingestion_assets.tables.domain_features import BUCKETS, ONCHAIN_1D
@@ -30,6 +31,7 @@ class Subject:
     name: str
     qualifier: str
     series: str
+    component: str = VALUE  # of a metric with several parts, or of an address
 
     @property
     def table(self) -> Table | None:
@@ -63,7 +65,7 @@ def rows_of(lake: Lake, table: Table, subject: Subject, window: Window) -> pa.Ta
     rows = lake.read(table, subject.series, window)
     if table is not ONCHAIN_1D:
         return rows
-    return rows.filter(pc.equal(rows.column("component").cast(pa.string()), "value"))
+    return rows.filter(pc.equal(rows.column("component").cast(pa.string()), subject.component))
 
 
 def first_rows(lake: Lake, table: Table, subject: Subject, window: Window, limit: int) -> pa.Table:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ingestion_assets.tables.conditions import not_finite, on_grid, outside
 from ingestion_assets.tables.contract import NAME, TIME, Column, Promise, Table
 from ingestion_assets.tables.news import NEWS_ITEMS
-from ingestion_assets.tables.onchain import DAY, METRICS
+from ingestion_assets.tables.onchain import BALANCES, DAY, METRICS, TRANSACTIONS
 from ingestion_assets.tables.sentiment import NEWS_SENTIMENT, POSTS_SENTIMENT
 from ingestion_assets.tables.social import POSTS
 
@@ -30,10 +30,25 @@ def _finite(columns: tuple[Column, ...]) -> Promise:
     return Promise("no number is NaN or infinite", not_finite(numbers))
 
 
+# Of an address. Coins are those of the chain, of 10^18 units, as wherever addresses begin with 0x; of
+# other addresses there is the count alone.
+ADDRESS_COMPONENTS = {
+    "transactions": "those it sent or received, reverted ones too",
+    "sent": "coins it sent with them, unless reverted",
+    "received": "coins sent to it, unless reverted",
+    "fees": "coins it paid for those it sent, reverted ones too",
+    "balance_usd": "what it held, as read that day, of coins with a price",
+}
+
 _METRIC_COLUMNS = (
     Column("time", TIME, "the beginning of the day that is measured (UTC)"),
-    Column("component", NAME, "as in `onchain/metrics_1d`; only `value` goes online"),
-    Column("value", pa.float64(), "as last told"),
+    Column(
+        "component",
+        NAME,
+        "as in `onchain/metrics_1d`; online a part stands behind its metric's name. Of an address: "
+        + "; ".join(f"`{name}`: {text}" for name, text in ADDRESS_COMPONENTS.items()),
+    ),
+    Column("value", pa.float64(), "as last told; of an address the sum of the day"),
     _number("change_1d", "value − value of the day before; null when that is not held"),
     _number("pct_1d", "value / value of the day before − 1; null when that was 0"),
     _number("pct_7d", "the same against 7 days before"),
@@ -48,16 +63,16 @@ _METRIC_COLUMNS = (
 ONCHAIN_1D = Table(
     domain="features",
     name="onchain_1d",
-    text="Standard features of each day of an on-chain metric.",
+    text="Standard features of each day of an on-chain metric, or of what an address did and held.",
     columns=_METRIC_COLUMNS,
     grain=DAY,
     among="component",
     grid=False,
     computed=True,
     promises=(_finite(_METRIC_COLUMNS), Promise("time is the beginning of a day", on_grid(DAY))),
-    origin=f"`{METRICS.path}`",
-    cadence="after each ingestion",
-    history=f"as `{METRICS.path}`",
+    origin=f"`{METRICS.path}`, `{TRANSACTIONS.path}`, `{BALANCES.path}`",
+    cadence="after each ingestion; of an address's transactions a day when it has ended",
+    history="as the tables that it is made of; days of which all transactions are held",
 )
 
 
@@ -108,6 +123,9 @@ BUCKETS: dict[str, tuple[Table, Table, Table]] = {
 DOMAIN_FEATURES: dict[str, Table] = {ONCHAIN_1D.name: ONCHAIN_1D} | {n: b[0] for n, b in BUCKETS.items()}
 
 
+ONCHAIN_SOURCES = (METRICS, TRANSACTIONS, BALANCES)
+
+
 def domain_of(table: Table) -> str:
     """`features/social_1h` is cut by the series of `social`."""
     return table.name.partition("_")[0]
@@ -115,6 +133,6 @@ def domain_of(table: Table) -> str:
 
 def features_of(table: Table) -> list[Table]:
     """The feature tables that are made of a table's rows."""
-    if table is METRICS:
+    if table in ONCHAIN_SOURCES:
         return [ONCHAIN_1D]
     return [made for made, texts, _ in BUCKETS.values() if texts is table]

@@ -13,7 +13,7 @@ from ingestion_assets.registry import Series
 from ingestion_assets.settings import load_settings
 from ingestion_assets.tables import DOMAIN_FEATURES, Table
 from ingestion_assets.tables.news import NEWS_ITEMS
-from ingestion_assets.tables.onchain import METRICS
+from ingestion_assets.tables.onchain import BALANCES, METRICS, TRANSACTIONS
 from ingestion_assets.tables.social import POSTS
 from ingestion_assets_tests.market_world import asset_key
 from ingestion_assets_tests.sources.news.feeds import item, rss, served
@@ -81,6 +81,50 @@ def test_a_metric_is_read_by_coin_and_name_day_by_day(world, client):
     assert (held["value"], held["mean_30d"]) == (newest["value"], newest["mean_30d"])
     assert 0 < client.ttl(f"features:onchain:BTC:active_addresses:{days[-1]}") <= 31 * 86_400
     assert not world.tick("features_onchain", cursor).run_requests
+
+
+def test_each_part_of_a_metric_has_keys_of_its_own(world, client):
+    since, ribbon = TODAY - timedelta(days=5), "glassnode.BTC.indicators.hash_ribbon"
+    register(world, "onchain", since, ribbon)
+    ingest(world, METRICS, f"{since:%Y-%m}|{ribbon}", f"{OPEN}|{ribbon}")
+    follow(world, "features_onchain")
+    month = f"{TODAY - timedelta(days=2):%Y-%m}"
+    held = world.rows(DOMAIN_FEATURES["onchain_1d"], f"{month}|{ribbon}")
+    assert {row["component"] for row in held} == {"ma30", "ma60"}
+    for row in held[-2:]:
+        name = f"features:onchain:BTC:indicators.hash_ribbon.{row['component']}"
+        found = values(client, name)[int(row["time"].timestamp())]
+        assert (found["value"], found["component"]) == (row["value"], row["component"])
+    assert not list(client.scan_iter("features:onchain:BTC:indicators.hash_ribbon:*"))
+
+
+def test_what_an_address_did_and_held_is_read_by_chain_and_address(world, client):
+    """The simulated one sends something every forty minutes; a day counts when it has ended."""
+    world.setenv(COVALENT_API_KEY="k")
+    wallet, since = f"eth-mainnet.0x{'ab' * 20}", TODAY - timedelta(days=4)
+    series = f"covalent.{wallet}"
+    register(world, "onchain", since, series)
+    for table in (TRANSACTIONS, BALANCES):
+        ingest(world, table, f"{since:%Y-%m}|{series}", f"{OPEN}|{series}")
+    follow(world, "features_onchain")
+    rows = {
+        name: values(client, f"features:onchain:{wallet}:{name}")
+        for name in ("transactions", "sent", "received", "fees", "balance_usd")
+    }
+    days = [int((TODAY - timedelta(days=n)).timestamp()) for n in (4, 3, 2, 1)]
+    for name in ("transactions", "sent", "received", "fees"):
+        assert sorted(rows[name]) == days, "today has not ended"
+    assert {row["value"] for row in rows["transactions"].values()} <= {35.0, 36.0, 37.0}
+    told = [
+        row for m in sorted({f"{since:%Y-%m}", OPEN}) for row in world.rows(TRANSACTIONS, f"{m}|{series}")
+    ]
+    third = [row for row in told if int(row["time"].timestamp()) // 86_400 * 86_400 == days[2]]
+    assert rows["transactions"][days[2]]["value"] == len(third)
+    sent = [row for row in third if row["from_address"] == f"0x{'ab' * 20}"]
+    assert rows["fees"][days[2]]["value"] == sum(int(row["fees_paid"]) for row in sent) / 10**18
+    quotes = [row["quote"] for row in world.rows(BALANCES, f"{OPEN}|{series}") if row["quote"] is not None]
+    assert list(rows["balance_usd"]) == [int(TODAY.timestamp())]
+    assert rows["balance_usd"][int(TODAY.timestamp())]["value"] == pytest.approx(sum(quotes))
 
 
 def test_posts_are_counted_and_judged_for_each_query_and_for_the_platform(world, client):

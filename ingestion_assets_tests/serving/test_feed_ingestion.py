@@ -98,12 +98,35 @@ def test_a_platform_beyond_the_window_is_made_of_all_its_series(api: Api) -> Non
     assert sum(row["count"] for row in minutes["features"]) == 4
 
 
-def test_a_metric_of_long_ago_is_read_from_the_lake(api: Api) -> None:
+def keep_days(api: Api, series: str, **values: float) -> datetime:
+    """One day of a metric or an address, by component."""
     day = datetime(2024, 8, 20, tzinfo=UTC)
-    given = {"time": day, "component": "value", "value": 7.0, "source": "derived", "known_at": day}
-    columns = {f.name: pa.array([given.get(f.name)], f.type) for f in ONCHAIN_1D.schema}
-    rows = pa.table(columns, ONCHAIN_1D.schema)
-    api.bench.lake.merge(ONCHAIN_1D, "glassnode.BTC.addresses.active_count", "2024-08", rows, notes={})
+    same = {"time": day, "source": "derived", "known_at": day}
+    rows = [same | {"component": name, "value": value} for name, value in values.items()]
+    columns = {f.name: pa.array([row.get(f.name) for row in rows], f.type) for f in ONCHAIN_1D.schema}
+    table = pa.table(columns, ONCHAIN_1D.schema)
+    api.bench.lake.merge(ONCHAIN_1D, series, "2024-08", ONCHAIN_1D.in_order(table), notes={})
+    return day
+
+
+def test_parts_of_a_metric_and_addresses_are_read_from_the_lake_by_their_names(api: Api) -> None:
+    day = keep_days(api, "glassnode.BTC.indicators.ribbon", ma30=3.0, ma60=6.0)
+    keep_days(api, f"covalent.eth-mainnet.0x{'ab' * 20}", transactions=36.0, balance_usd=5.5)
+    wallet = f"ETH-mainnet.0x{'AB' * 20}"
+    for symbol, metric, value in (
+        ("btc", "indicators.ribbon.ma30", 3.0),
+        ("BTC", "indicators/ribbon.ma60", 6.0),
+        (wallet, "transactions", 36.0),
+        (wallet, "balance_usd", 5.5),
+    ):
+        got = api.get("/ingest/features/onchain", symbol=symbol, metric=metric, ts=int(day.timestamp())).json
+        assert [row["value"] for row in got["features"]] == [value], metric
+    none = api.get("/ingest/features/onchain", symbol=wallet, metric="sent", ts=int(day.timestamp()))
+    assert none.json["count"] == 0
+
+
+def test_a_metric_of_long_ago_is_read_from_the_lake(api: Api) -> None:
+    day = keep_days(api, "glassnode.BTC.addresses.active_count", value=7.0)
     ask = {"ts": int(day.timestamp()), "symbol": "btc"}
     for metric in ("active_addresses", "addresses/active_count", "addresses.active_count"):
         got = api.get("/ingest/features/onchain", metric=metric, **ask).json

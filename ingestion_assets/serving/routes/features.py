@@ -99,8 +99,8 @@ def _market(given: Context, symbol: str, timeframe: str, exchange: str | None) -
 
 def _onchain(symbol: str, metric: str) -> Subject:
     coin, wanted = name_of("symbol", symbol), name_of("metric", metric.replace("/", "."))
-    series = series_of_metric(coin, wanted)
-    return Subject("onchain", *metric_of(series), series)
+    series, component = series_of_metric(coin, wanted)
+    return Subject("onchain", *metric_of(series, component), series, component)
 
 
 def _social(topic: str, timeframe: str) -> Subject:
