@@ -23,7 +23,7 @@ from ingestion_assets.sources.errors import (
     VendorDown,
     excerpt,
 )
-from ingestion_assets.sources.http import expect_json
+from ingestion_assets.sources.http import expect_json, retry_after
 from ingestion_assets.tables.onchain import BALANCES, TRANSACTIONS
 
 Document = Mapping[str, Any]
@@ -56,11 +56,10 @@ def problem_of(status: int, headers: Mapping[str, str], document: Any) -> Source
     told = str(document.get("error_code") or "")
     code = int(told) if told.isdigit() else status
     text = f"HTTP {status}, code {told or '?'}: {str(document.get('error_message') or 'no message')[:300]}"
-    after = headers.get("Retry-After", "")
     if code == 402:
         return QuotaSpent(f"{text} (the credits of COVALENT_API_KEY are spent)")
     if code == 429:
-        return RateLimited(text, float(after) if after.isdigit() else None)
+        return RateLimited(text, retry_after(headers))
     if code in (401, 403):
         return AuthError(text)
     if code == 404:

@@ -29,7 +29,7 @@ from ingestion_assets.sources.clock import read_at, told_now
 from ingestion_assets.sources.errors import RateLimited, SourceError, excerpt
 from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
 from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.http import HttpClient, host_of, retry_after
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.onchain.glassnode_metrics import Reading, normalise_metric, readings_of, revised
 from ingestion_assets.sources.spending import Allowance, paid
@@ -132,7 +132,6 @@ class Glassnode(Vendor):
 def _problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
     reset = headers.get("x-rate-limit-reset", "")
     if status == 429:
-        return RateLimited(
-            f"HTTP 429: {excerpt(body) or 'no text'}", float(reset) if reset.isdigit() else None
-        )
+        wait = float(reset) if reset.isdigit() else retry_after(headers)
+        return RateLimited(f"HTTP 429: {excerpt(body) or 'no text'}", wait)
     return None

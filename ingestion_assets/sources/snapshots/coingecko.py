@@ -122,7 +122,7 @@ class CoinGecko(Vendor):
         names = ", ".join(str(one.get("id")) for one in (found.get("coins") or ())[:3])
         return f"nearest ids: {names}" if names else "it lists none alike"
 
-    @feed(MARKET_SNAPSHOTS, phase="snapshot", page_rows=1, **slots(MARKET_SNAPSHOTS))
+    @feed(MARKET_SNAPSHOTS, phase="snapshot", page_rows=1, together=True, **slots(MARKET_SNAPSHOTS))
     async def snapshot(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         coin, _, currency = series.symbol.partition("/")
         entry = await self._market(coin, currency)

@@ -12,7 +12,14 @@ import orjson
 import pyarrow as pa
 
 from ingestion_assets.intervals import micros
-from ingestion_assets.sources.errors import AuthError, MalformedAnswer, RateLimited, SourceError, excerpt
+from ingestion_assets.sources.errors import (
+    AuthError,
+    MalformedAnswer,
+    RateLimited,
+    SourceError,
+    VendorDown,
+    excerpt,
+)
 from ingestion_assets.sources.http import expect_json, retry_after
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.arrays import repeated
@@ -94,6 +101,8 @@ def normalise_ohlc(rows: Sequence[Sequence[float]], settle: timedelta, origin: s
 
 def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
     """An error in the provider's words, which stand in `error`, or in `status`, or in both of them nested."""
+    if status == 403 and body.startswith(b"error code:"):  # its CDN's firewall, not itself
+        return VendorDown(f"HTTP 403: {excerpt(body)}", retry_after(headers))
     if body.lstrip()[:1] != b"{":
         return None
     try:

@@ -34,7 +34,7 @@ from ingestion_assets.sources.clock import read_at, told_now
 from ingestion_assets.sources.errors import AuthError, MalformedAnswer, NotFound, RateLimited, SourceError
 from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
 from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.http import HttpClient, host_of, retry_after
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.social.reddit_posts import (
     Listing,
@@ -171,7 +171,8 @@ def _problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceE
     """A 429 says in x-ratelimit-reset when it is over, and may be a page."""
     reset = headers.get("x-ratelimit-reset", "").partition(".")[0]
     if status == 429:
-        return RateLimited("HTTP 429: too many requests", float(reset) if reset.isdigit() else None)
+        wait = float(reset) if reset.isdigit() else retry_after(headers)
+        return RateLimited("HTTP 429: too many requests", wait)
     if "/subreddits/search" in headers.get("Location", ""):
         return NotFound("there is no such subreddit: Reddit leads to its search instead")
     words = words_of(body)

@@ -100,7 +100,15 @@ class X(Vendor):
         await self._client.get("/2/usage/tweets", parse=document_of)
         return told_now(self._client)
 
-    @feed(POSTS, phase="rest", page_rows=MOST, page_cost=MOST, settle=timedelta(seconds=30), horizon=SERVED)
+    @feed(
+        POSTS,
+        phase="rest",
+        page_rows=MOST,
+        page_cost=MOST,
+        least_cost=FEWEST,
+        settle=timedelta(seconds=30),
+        horizon=SERVED,
+    )
     async def posts(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         wanted = self.ration.left(series.id)
         most = None if wanted is None else max(FEWEST, wanted)

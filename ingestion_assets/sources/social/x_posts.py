@@ -20,7 +20,7 @@ from ingestion_assets.sources.errors import (
     SourceError,
     excerpt,
 )
-from ingestion_assets.sources.http import expect_json
+from ingestion_assets.sources.http import expect_json, retry_after
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.social import POST_COUNTS, POSTS
 
@@ -161,18 +161,19 @@ def first_id(moment: datetime) -> int:
 
 def problem_of(status: int, headers: Mapping[str, str], body: bytes, now: float) -> SourceError | None:
     """What X says in its own way; None: it is not one of these."""
+    if status < 400:
+        return None
     try:
-        said = orjson.loads(body)
+        told = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None
-    if not isinstance(said, dict) or status < 400:
-        return None
+        told = None
+    said = told if isinstance(told, dict) else {"detail": excerpt(body) or "no text"}
     text = f"HTTP {status}: {_words(said)}"
     if status == 402 or said.get("title") in _SPENT or str(said.get("type", "")).endswith(_SPENT_TYPES):
         return QuotaSpent(text)
     if status == 429:
         reset = headers.get("x-rate-limit-reset", "")
-        return RateLimited(text, max(1.0, float(reset) - now) if reset.isdigit() else None)
+        return RateLimited(text, max(1.0, float(reset) - now) if reset.isdigit() else retry_after(headers))
     return None
 
 

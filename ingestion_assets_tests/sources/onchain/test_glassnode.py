@@ -191,6 +191,9 @@ def test_the_limit_is_over_after_the_seconds_that_are_left():
     with pytest.raises(RateLimited) as caught:
         ask(Glassnode, METRICS, {PATH: Turns(told_limit)}, AUGUST, PRICE)
     assert caught.value.retry_after == 60
+    with pytest.raises(RateLimited) as caught:
+        ask(Glassnode, METRICS, {PATH: Reply(429, b"", {"Retry-After": "7"})}, AUGUST, PRICE)
+    assert caught.value.retry_after == 7
 
 
 def test_names():

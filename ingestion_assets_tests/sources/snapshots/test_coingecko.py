@@ -164,7 +164,11 @@ def test_errors_of_every_shape_are_told_in_the_vendors_words(status: int, body: 
 
 
 def test_a_page_of_a_firewall_and_words_without_json_are_errors_too():
-    for status, body, kind in ((429, b"Throttled", RateLimited), (403, b"<html>1020</html>", VendorDown)):
+    for status, body, kind in (
+        (429, b"Throttled", RateLimited),
+        (403, b"<html>1020</html>", VendorDown),
+        (403, b"error code: 1020", VendorDown),
+    ):
         with pytest.raises(kind):
             fetched(PRICE_HISTORY, {CHART: Reply(status, body, content_type="text/plain")}, SLOT)
 

@@ -205,6 +205,10 @@ def test_a_limit_told_in_a_page_says_when_it_is_over():
     with pytest.raises(RateLimited) as caught:
         ask(Reddit, POSTS, {TOKEN_PATH: TOKEN, NEW: told}, DAY, SERIES, **KEYS)
     assert caught.value.retry_after == 213
+    told = Reply(429, {"message": "Too Many Requests", "error": 429}, {"Retry-After": "9"})
+    with pytest.raises(RateLimited) as caught:
+        ask(Reddit, POSTS, {TOKEN_PATH: told}, DAY, SERIES, **KEYS)
+    assert caught.value.retry_after == 9
 
 
 def test_names_are_lower_case():

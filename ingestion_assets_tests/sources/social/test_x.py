@@ -236,6 +236,14 @@ def test_errors_are_what_they_say_and_show_no_secret(reply, kind, words):
     assert "AAAA-secret" not in str(caught.value)
 
 
+def test_a_limit_without_words_is_one_too():
+    for told in (b"", b"Too Many Requests", b"<html>busy</html>"):
+        with pytest.raises(RateLimited) as caught:
+            reply = Reply(429, told, {"x-rate-limit-reset": "1"}, "text/plain")
+            ask(X, POSTS, {SEARCH: reply}, EVENING, SERIES)
+        assert caught.value.retry_after == 1.0
+
+
 def test_posts_that_cannot_be_shown_do_not_hide_the_others():
     number = first_id(at("2022-10-07T22:30"))
     answer = {"data": [post(number)], "meta": {"result_count": 1}, "errors": [{"title": "Not Found"}]}
