@@ -35,7 +35,7 @@ from ingestion_assets.sources.http import retry_after
 STUMBLES = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _URL = re.compile(r"https?://[^\s\"'<>]+")
 _SAID = (
-    ("unknown asset pair", NotFound),  # Kraken
+    ("asset pair", NotFound),  # Kraken, "Unknown" or "Invalid"
     ("symbol invalid", NotFound),  # Bybit 10001, with which it refuses any parameter
     ("eservice:throttled", RateLimited),  # Kraken
     ("ip has been banned", Banned),  # Bybit 10009

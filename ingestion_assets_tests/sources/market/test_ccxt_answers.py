@@ -96,7 +96,8 @@ def test_an_empty_list_a_null_and_older_candles_say_that_there_are_none(exchange
 @pytest.mark.parametrize(
     ("exchange", "told", "status", "error"),
     [
-        ("kraken", {"error": ["EQuery:Unknown asset pair"]}, 200, errors.NotFound),
+        ("kraken", {"error": ["EQuery:Unknown asset pair"], "result": {}}, 200, errors.NotFound),
+        ("kraken", {"error": ["EQuery:Invalid asset pair"]}, 200, errors.NotFound),
         ("kraken", {"error": ["EService:Throttled: 1772600000"]}, 200, errors.RateLimited),
         ("bybit", {"retCode": 10001, "retMsg": "params error: symbol invalid"}, 200, errors.NotFound),
         ("bybit", {"retCode": 10001, "retMsg": "params error: limit"}, 200, errors.BadRequest),
