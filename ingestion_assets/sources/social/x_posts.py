@@ -13,8 +13,10 @@ import pyarrow as pa
 
 from ingestion_assets.intervals import EPOCH, micros
 from ingestion_assets.sources.errors import (
+    AuthError,
     BadRequest,
     MalformedAnswer,
+    NotFound,
     QuotaSpent,
     RateLimited,
     SourceError,
@@ -24,6 +26,7 @@ from ingestion_assets.sources.http import expect_json, retry_after
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.social import POST_COUNTS, POSTS
 
+_KINDS = {400: BadRequest, 401: AuthError, 403: AuthError, 404: NotFound}
 _SPENT = ("UsageCapExceeded", "CreditsDepleted", "SpendCapReached")
 _SPENT_TYPES = ("/problems/usage-capped", "/problems/credits")
 log = logging.getLogger(__name__)
@@ -174,7 +177,7 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes, now: float)
     if status == 429:
         reset = headers.get("x-rate-limit-reset", "")
         return RateLimited(text, max(1.0, float(reset) - now) if reset.isdigit() else retry_after(headers))
-    return None
+    return _KINDS[status](text) if status in _KINDS and isinstance(told, dict) else None
 
 
 def _words(said: Document) -> str:

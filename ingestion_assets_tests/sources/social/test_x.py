@@ -10,7 +10,14 @@ import pytest
 from ingestion_assets.ingestion.spending import CatalogPurse
 from ingestion_assets.intervals import iso
 from ingestion_assets.registry import Series
-from ingestion_assets.sources.errors import AuthError, BadRequest, MalformedAnswer, QuotaSpent, RateLimited
+from ingestion_assets.sources.errors import (
+    AuthError,
+    BadRequest,
+    MalformedAnswer,
+    QuotaSpent,
+    RateLimited,
+    VendorDown,
+)
 from ingestion_assets.sources.feeds import Page
 from ingestion_assets.sources.social.x import X
 from ingestion_assets.sources.social.x_posts import (
@@ -216,6 +223,12 @@ def test_a_refusal_costs_nothing_and_a_lost_answer_stays_counted(purse):
             "Unauthorized",
         ),
         (Reply(403, {"title": "Forbidden", "detail": "not your plan"}), AuthError, "not your plan"),
+        (
+            Reply(403, {"client_id": "1" * 200, "title": "Client Forbidden", "detail": "attach it"}),
+            AuthError,
+            "HTTP 403: Client Forbidden: attach it",
+        ),
+        (Reply(503, {"title": "Service Unavailable", "status": 503}), VendorDown, "Service Unavailable"),
         (
             Reply(400, {"errors": [{"message": "since_id is too old"}], "title": "Invalid"}),
             BadRequest,
