@@ -61,6 +61,7 @@ PARSED: dict[str, tuple[str, Any]] = {
     "ML_MAX_WORKERS": ("2", 2),
     "SOCIAL_SENTIMENT_ENRICH": ("0", False),
     "INGESTION_MARKETS": ("BTC/USDT, ETH/USDT,", ("BTC/USDT", "ETH/USDT")),
+    "INGESTION_PROVIDER": (" CoinGecko ", "coingecko"),
     "INGESTION_LOOKBACK_DAYS": ("7", 7),
     "SCHED_TZ": ("Europe/London", "Europe/London"),
     "HOT_CRON": ("*/2 * * * *", "*/2 * * * *"),

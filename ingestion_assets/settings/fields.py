@@ -115,8 +115,9 @@ class Settings(BaseSettings):
     ml_max_workers: int = Field(4, ge=1, le=64)
     social_sentiment_enrich: bool = True
 
-    # What is ingested from the start, and how far back.
+    # What is ingested from the start, from whom when it names nobody, and how far back.
     ingestion_markets: Words = ()
+    ingestion_provider: Annotated[Literal["mock", "coingecko"], Lowered] | None = None
     ingestion_lookback_days: int = Field(30, ge=0)
 
     # Rhythm.
@@ -198,6 +199,11 @@ class Settings(BaseSettings):
         if vendor == "x" and vendor not in self.vendor_budgets:
             return int(self.x_spend_per_day_usd / self.x_post_price_usd)
         return self.vendor_budgets.get(vendor, usual)
+
+    @cached_property
+    def market_provider(self) -> str:
+        """Who gives markets in dollars that name nobody; invented prices belong to the invented world."""
+        return self.ingestion_provider or ("mock" if self.profile == "simulator" else "coingecko")
 
     @cached_property
     def vendor_urls(self) -> dict[str, str]:
