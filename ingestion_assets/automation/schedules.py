@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion_assets.automation.allowances import Allowances
 from ingestion_assets.automation.jobs import (
     AT_ONCE,
     CAUSE,
@@ -130,8 +131,12 @@ def _hot_feed(settings: Settings, table: Table) -> dg.ScheduleDefinition:
         description=f"The newest of {table.path} for the enabled series that follow it.",
     )
     def hot(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        now = _time(context)
-        names = [s.id for s in followed(workbench(), table)]
+        now, bench = _time(context), workbench()
+        allowances = Allowances(bench, now)
+        pauses = {s.id: allowances.pause(table, s) for s in followed(bench, table)}
+        names = [series for series, pause in pauses.items() if pause is None]
+        if pauses and not names:
+            return dg.SkipReason("; ".join(sorted({str(pause) for pause in pauses.values()})))
         return tick(context.instance, table, names, now, cause=name, run_key=f"{name}:{now.isoformat()}")
 
     return hot

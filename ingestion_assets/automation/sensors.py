@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion_assets.automation.allowances import Allowances
 from ingestion_assets.automation.following import derive
 from ingestion_assets.automation.jobs import CAUSE, FEED_JOBS, INGEST_JOB, job_for
 from ingestion_assets.automation.schedules import at_work, only, registry_requests
@@ -127,9 +128,12 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if at_work(context.instance, "run_on_start"):
             return dg.SkipReason("the newest bars come first: the run at the start is still at work")
         requests: list[dg.RunRequest] = []
+        allowances, unpaid = Allowances(bench, now), set()
         for table in FETCHED.values():
             order = context.instance.get_dynamic_partitions(table.domain)
-            wanted = {s.id for s in followed(bench, table)} & set(order)
+            refusals = {s.id: allowances.refusal(table, s) for s in followed(bench, table)}
+            unpaid |= {text for text in refusals.values() if text}
+            wanted = {series for series, refusal in refusals.items() if refusal is None} & set(order)
             gaps = [g for g in due if g.table == table.path and g.series in wanted]
             keys, taken = newest_keys(gaps, settings.heal_partitions_per_tick, table.cut)
             bench.ledger.tried(taken, now)
@@ -140,7 +144,8 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
                 tags={CAUSE: "healing"},
                 **only(table),
             )
-        return requests or dg.SkipReason("the gaps that are due belong to series that are disabled")
+        why = "; ".join(sorted(unpaid)) or "the gaps that are due belong to series that are disabled"
+        return requests or dg.SkipReason(why)
 
     return [registry_sync, run_on_start, freshness, healing, derive(every)]
 

@@ -69,6 +69,8 @@ class Feed:
     page_rows: int = 1_000
     page_weight: int = 1
     page_cost: int = 1  # the most units of the vendor's allowance that a page takes
+    least_cost: int = 1  # and the fewest that are taken to ask at all
+    together: bool = False  # one request serves all series that are asked for at once
 
     def offered(self, now: datetime) -> Window:
         """The time of which the vendor has anything at this moment."""

@@ -7,7 +7,7 @@ number of processes spends more than the limit together.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -39,6 +39,10 @@ class Account:
     unit: str
 
     @property
+    def left(self) -> int | None:
+        return None if self.limit is None else max(0, self.limit - self.spent)
+
+    @property
     def exhausted(self) -> bool:
         return self.limit is not None and self.spent >= self.limit
 
@@ -54,6 +58,13 @@ def period_of(moment: datetime, per: str) -> str:
     """The UTC day or month that a moment lies in."""
     text = moment.astimezone(UTC).strftime("%Y-%m-%d")
     return text if per == "day" else text[:7]
+
+
+def period_end(period: str) -> datetime:
+    """When the UTC day or month of `period_of` is over."""
+    start = datetime.strptime(period, "%Y-%m-%d" if len(period) > 7 else "%Y-%m").replace(tzinfo=UTC)
+    after = start + timedelta(days=1 if len(period) > 7 else 31)
+    return after if len(period) > 7 else after.replace(day=1)
 
 
 class Budgets:

@@ -23,13 +23,13 @@ def purse(bench: Workbench, kind: type[Vendor]) -> CatalogPurse | None:
     return CatalogPurse(bench.budgets, kind.name, dataclasses.replace(kind.allowance, limit=limit), remedy)
 
 
-def accounts(bench: Workbench) -> list[Account]:
-    """What was spent in the present period with each vendor that charges and can be asked."""
+def accounts(bench: Workbench, now: datetime | None = None) -> list[Account]:
+    """What was spent in the period of a moment, the present one, with each vendor that charges and can be asked."""
     found = []
     for kind in bench.vendors:
         if kind.allowance is None or not bench.keyed(kind):
             continue
-        period = period_of(datetime.now(UTC), kind.allowance.per)
+        period = period_of(now or datetime.now(UTC), kind.allowance.per)
         limit = bench.settings.budget(kind.name, kind.allowance.limit)
         spent = bench.budgets.spent(kind.name, period)
         found.append(Account(kind.name, period, spent, limit, kind.allowance.unit))

@@ -120,9 +120,9 @@ class Workbench:
         """Who is asked for a table of a series, in that order."""
         return feeds_of(table, series, self.able(table, series.source))
 
-    def accounts(self) -> list[Account]:
+    def accounts(self, now: datetime | None = None) -> list[Account]:
         """What was spent in the present period with each vendor that charges and can be asked."""
-        return accounts.accounts(self)
+        return accounts.accounts(self, now)
 
     def source(self, exchange: str) -> CandleSource:
         """How to ask an exchange, as the settings say."""
