@@ -140,19 +140,20 @@ class RedisCounter:
     async def _shared(
         self, shared: Callable[[], Awaitable[Any]], own: Callable[[LocalCounter], Awaitable[Any]]
     ) -> Any:
-        """With Redis while it answers; from then on alone, with the vendor's used-weight header as guard."""
-        from redis.exceptions import ConnectionError as Unreachable
-        from redis.exceptions import ReadOnlyError
-        from redis.exceptions import TimeoutError as Silent
+        """With Redis while it counts; from then on alone, with the vendor's used-weight header as guard.
+
+        Whatever ails it, full, read-only, not letting us in, gone: data comes first, and pace is told anyway.
+        """
+        from redis.exceptions import RedisError
 
         if self._alone is None:
             try:
                 return await shared()
-            except (Unreachable, Silent, ReadOnlyError, OSError) as error:
-                log.warning(
-                    "REDIS_URL: no answer (%s); this process paces itself alone", type(error).__name__
-                )
-                self._alone = LocalCounter()
+            except (RedisError, OSError) as error:
+                if self._alone is None:  # of several that were under way the first one tells
+                    self._alone = LocalCounter()
+                    why = type(error).__name__
+                    log.warning("REDIS_URL: no count from there (%s); this process paces itself alone", why)
         return await own(self._alone)
 
     async def close(self) -> None:
