@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ingestion_assets.ingestion.offers import questions
 from ingestion_assets.intervals import Window, bars, intersect, period_window, subtract, total
 from ingestion_assets.stores.lake_file import CorruptFile
 
@@ -73,11 +74,12 @@ def asked_of_feeds(
     """What is missing, offered to each feed in turn as it will be; what one has, the next is not asked."""
     counts = [0] * len(feeds)
     for plan in plans:
-        still = plan.missing
+        still, given = plan.missing, list[Window]()
         for place, (_, feed) in enumerate(feeds):
             mine = intersect(still, [feed.offered(now)])
-            counts[place] += sum(_pages(table, feed, window, density) for window in mine)
-            still = subtract(still, mine)
+            asked = subtract(questions(feed, mine), given)
+            counts[place] += sum(_pages(table, feed, window, density) for window in asked)
+            still, given = subtract(still, mine), [*given, *asked]
     return [
         Asked(
             paces[kind.name],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion_assets.cli.asking import Asked, Pace, asked_of_feeds, density_of, pace_of
 from ingestion_assets.cli.selection import Work
 from ingestion_assets.ingestion import Offer, Options, Plan, offer_of, plan_slice, slices_of
-from ingestion_assets.ingestion.feeds import nobody_gives, offered
+from ingestion_assets.ingestion.offers import nobody_gives, offered
 from ingestion_assets.intervals import Window, bars, period_window, periods
 from ingestion_assets.sources.errors import BadRequest
 from ingestion_assets.sources.feeds import Vendor

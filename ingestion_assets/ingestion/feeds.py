@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from ingestion_assets.ingestion.fetched import Fetched
-from ingestion_assets.ingestion.plan import Offer, Options, Plan, Slice, plan_slice
+from ingestion_assets.ingestion.offers import nobody_gives, offered, questions
+from ingestion_assets.ingestion.plan import Options, Plan, Slice, plan_slice
 from ingestion_assets.intervals import Window, ceiling, floor, holes, intersect, iso, subtract, union
 from ingestion_assets.registry import Series
 from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, SourceError
@@ -117,21 +118,32 @@ class FeedDesk(contextlib.AsyncExitStack):
             slice=piece,
             plan=plan,
             rows=rows.combine_chunks(),
-            holes=found,
+            holes=plan.unheld(found),
             error=error,
             requests=answers.requests,
             seconds=time.monotonic() - started,
             now=now,
             covered=answers.covered(self.table),
+            besides=self._besides(plan, answers),
         )
+
+    def _besides(self, plan: Plan, answers: _Answers) -> list[Window]:
+        if not self.table.grid:
+            return []
+        known = (*plan.missing, *(hole.window for hole in plan.foregone))
+        return subtract(intersect(answers.covered(self.table), plan.wanted), known)
 
     async def _ask_all(
         self, feeds: Sequence[tuple[type[Vendor], Feed]], plan: Plan, now: datetime, answers: _Answers
     ) -> None:
         for kind, feed in feeds:
-            open_still = subtract(plan.missing, answers.covered(self.table))
-            windows = intersect(open_still, [feed.offered(now)])
-            for window in windows if self.options.most is None else reversed(windows):
+            covered = answers.covered(self.table)
+            windows = intersect(subtract(plan.missing, covered), [feed.offered(now)])
+            if self.options.most is None:
+                windows = subtract(questions(feed, windows), covered)
+            else:  # what is held would be taken for what is wanted
+                windows.reverse()
+            for window in windows:
                 if not await self._ask(kind, feed, plan.slice.series, window, answers):
                     break
 
@@ -214,27 +226,3 @@ class FeedDesk(contextlib.AsyncExitStack):
             if feed.horizon is not None and window.start < feed.offered(now).start
         ]
         return "; ".join(said) or "no vendor has it"
-
-
-def offered(feeds: Sequence[tuple[type[Vendor], Feed]], now: datetime) -> Offer:
-    """What all feeds together have at this moment."""
-    windows = [feed.offered(now) for _, feed in feeds]
-    limited = all(feed.horizon is not None for _, feed in feeds)
-    return Offer(
-        name=feeds[0][0].serves,
-        until=max(w.end for w in windows),
-        since=min(w.start for w in windows) if limited else None,
-        page_rows=max(feed.page_rows for _, feed in feeds),
-    )
-
-
-def nobody_gives(table: Table, series: Series, among: Sequence[type[Vendor]]) -> str:
-    """Why there is no feed for a table of a series."""
-    able = sorted({f.phase for k in among if k.serves == series.source for f in k.feeds if f.table is table})
-    phases = ", ".join(sorted(series.strategy.phases))
-    if not able:
-        return f"nobody gives {table.path} of {series.source}"
-    return (
-        f"series {series.id!r} has the strategy {series.strategy.value} ({phases}), "
-        f"and {table.path} is given by {', '.join(able)} only: register it with another strategy"
-    )

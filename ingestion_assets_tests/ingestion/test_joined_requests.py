@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestion_assets.cli.planning import plan_work
+from ingestion_assets.cli.selection import Work
 from ingestion_assets.ingestion import Options, offer_of, plan_slice, slices_of
 from ingestion_assets.ingestion.plan import in_pages
 from ingestion_assets.intervals import Window, subtract, union
+from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.simulator import Fault
 from ingestion_assets.stores.gap_ledger import HEALED, NO_TRADES
+from ingestion_assets.tables.derivatives import PERP_1M
 from ingestion_assets.tables.market import OHLCV_1M
 from ingestion_assets_tests.ingestion.conftest import NOW, window
 
@@ -139,3 +143,33 @@ def test_a_page_that_fails_settles_nothing_beside_what_was_missing(make_bench, s
     assert failed.error is not None
     assert [gap.window for gap in bench.open_gaps(series)] == [lost[0], quiet, lost[1]]
     assert [gap.reason for gap in bench.open_gaps(series)] == ["missing", NO_TRADES, "missing"]
+
+
+def test_feeds_are_asked_page_by_page_and_archives_file_by_file(make_bench, simulator):
+    bench = make_bench(exchange_urls=dict.fromkeys(("binance_usdm", "binance_vision"), simulator.url))
+    name = "binance.LINK-USDT-PERP"
+    made = Series(name, "derivatives", "binance", "LINK/USDT:USDT", Strategy.FLATPACK)
+    bench.registry.add_missing([made])
+    series = bench.registry.require(name).series
+    part = Window(window("2024-03-04", "2024-03-05").start, NOW)
+
+    def ingest():
+        simulator.requests.clear()
+        (one,) = bench.workbench.ingest(PERP_1M, slices_of([series], part), run="test")
+        assert one.error is None
+        return one, dict(simulator.requests.by_path)
+
+    ingest()
+    before = bench.held(series, part, PERP_1M)
+    archived, today = window("2024-03-04", "2024-03-05"), window("2024-03-05T01:00", "2024-03-05T11:00")
+    bench.punch(series, "2024-03", quiet_minutes(archived, 60) + quiet_minutes(today, 60), PERP_1M)
+    (planned,) = plan_work(bench.workbench, [Work(series, PERP_1M, part)], Options(), whole_months=False)
+    assert [(one.pace.venue, one.requests) for one in planned.asked] == [
+        ("binance_vision", 1),
+        ("binance_usdm", 2),
+    ]
+    one, asked = ingest()
+    assert one.new == 24 + 10
+    assert bench.held(series, part, PERP_1M).equals(before)
+    assert asked["/fapi/v1/klines"] == 2, "600 minutes in pages of 499"
+    assert sum(count for path, count in asked.items() if path.endswith(".zip")) == 1
