@@ -24,7 +24,7 @@ def purse(bench: Workbench, kind: type[Vendor]) -> CatalogPurse | None:
 
 
 def accounts(bench: Workbench, now: datetime | None = None) -> list[Account]:
-    """What was spent in the period of a moment, the present one, with each vendor that charges and can be asked."""
+    """What was spent with each vendor that charges and can be asked, in the period of now or that moment."""
     found = []
     for kind in bench.vendors:
         if kind.allowance is None or not bench.keyed(kind):
