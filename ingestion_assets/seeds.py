@@ -6,21 +6,26 @@ Not here: series that people add later; those are only in the registry.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from ingestion_assets.registry import Series, parse_id, series_id
+from ingestion_assets.registry import Series, series_id
 from ingestion_assets.settings import Settings
 from ingestion_assets.sources.errors import GeoBlocked, SourceError, Transient
-from ingestion_assets.sources.feeds import vendors
+from ingestion_assets.sources.feeds import Vendor, vendors
 from ingestion_assets.tables import DERIVED, INGESTED
 from ingestion_assets.workbench import Workbench
+from ingestion_assets.workbench.naming import named
 
 SHIPPED: Mapping[str, tuple[str, ...]] = {
     "binance.BTC-USDT": ("1m", "5m"),
     "binance.ETH-USDT": ("1m",),
     "binance.SOL-USDT": ("1m",),
 }
+
+
+_INDEX = re.compile(r"[A-Za-z0-9]{1,10}")  # like SPX: no pair
 
 
 def fetched_as(timeframe: str) -> str:
@@ -31,21 +36,31 @@ def fetched_as(timeframe: str) -> str:
 def seeds(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Timeframes by series id, as the environment says; what is shipped when it says nothing."""
     found: dict[str, list[str]] = {}
+    said = list(_said(settings))
+    for _, name, timeframe in said:
+        if isinstance(name, str):
+            frames = found.setdefault(name, [])
+            if fetched_as(timeframe) not in frames:
+                frames.append(fetched_as(timeframe))
+    return {name: tuple(frames) for name, frames in found.items()} if said else dict(SHIPPED)
 
-    def want(name: str, timeframe: str) -> None:
-        frames = found.setdefault(name, [])
-        if fetched_as(timeframe) not in frames:
-            frames.append(fetched_as(timeframe))
 
+def unreadable(settings: Settings) -> dict[str, Exception]:
+    """The entries that stand for no series, each with why; the others are seeds all the same."""
+    return {entry: name for entry, name, _ in _said(settings) if isinstance(name, ValueError)}
+
+
+def _said(settings: Settings) -> Iterator[tuple[str, str | ValueError, str]]:
+    """What the environment asks for: as it is written, the series that it means, the timeframe."""
+    kinds = vendors()
     for market in settings.ingestion_markets:
-        want(_name(market, settings.exchange_name), "1m")
+        yield f"INGESTION_MARKETS: {market}", _meant(_completed(market, settings), kinds), "1m"
     for job in settings.all_market_jobs:
-        want(job.series, job.timeframe)
-    if settings.backfill_enabled:
-        for symbol in settings.backfill_symbols:
-            for timeframe in settings.backfill_timeframes:
-                want(_name(symbol, settings.backfill_exchange), timeframe)
-    return {name: tuple(frames) for name, frames in found.items()} or dict(SHIPPED)
+        yield job.series, job.series, job.timeframe
+    for symbol in settings.backfill_symbols if settings.backfill_enabled else ():
+        for timeframe in settings.backfill_timeframes:
+            given = symbol if "." in symbol else f"{settings.backfill_exchange}.{symbol}"
+            yield f"BACKFILL_SYMBOLS: {symbol}", _meant(given, kinds), timeframe
 
 
 def plant(
@@ -53,14 +68,14 @@ def plant(
 ) -> tuple[list[str], dict[str, Exception]]:
     """Register the seeds that are missing: the ids of the new ones, and by seed why one could not be.
 
-    One that cannot be looked up does not keep the others from being planted; of a venue that does not
-    answer no more is asked than the first.
+    One that cannot be read or looked up does not keep the others from being planted; of a venue that does
+    not answer no more is asked than the first.
     """
     now = now or datetime.now(UTC)
     wanted = seeds(bench.settings)
     known = {series.id: series for series in bench.registry.series()}
     added: list[str] = []
-    errors: dict[str, Exception] = {}
+    errors = unreadable(bench.settings) if names is None else {}
     silent: dict[str, Exception] = {}
     for name in wanted if names is None else names:
         venue = name.partition(".")[0]
@@ -99,10 +114,27 @@ def _described(bench: Workbench, name: str, timeframes: tuple[str, ...], now: da
     return bench.describe(name, now, timeframes)
 
 
-def _name(market: str, exchange: str) -> str:
-    """`BTC-USD` or `BTC/USDT` of whoever is meant when nobody is named; `kraken.ETH-USD`, `mock.SPX`."""
-    text = market.strip() if "." in market else f"{exchange}.{market.strip()}"
-    source, _, rest = text.partition(".")
-    givers = [kind for kind in vendors() if kind.serves == source.lower()]
-    named = next((found for kind in givers if (found := kind.named(rest))), None)
-    return named[0] if named else series_id(*parse_id(text))
+def _completed(market: str, settings: Settings) -> str:
+    """With who is meant when a market names nobody: EXCHANGE_NAME, or the provider of markets in dollars.
+
+    Binance has no market in US dollars, and no exchange one without a quote. Whose EXCHANGE_NAME is another
+    gets dollars there, unless INGESTION_PROVIDER is set.
+    """
+    if "." in market:
+        return market
+    exchange, provider = settings.exchange_name.strip().lower(), settings.market_provider
+    if exchange != "binance" and settings.ingestion_provider is None:
+        return f"{exchange}.{market}"
+    try:
+        pair = series_id(exchange, market).partition(".")[2]
+    except ValueError:
+        return f"{provider if _INDEX.fullmatch(market.strip()) else exchange}.{market}"
+    return f"{provider}.{pair}" if pair.endswith("-USD") else f"{exchange}.{market}"
+
+
+def _meant(text: str, kinds: Sequence[type[Vendor]]) -> str | ValueError:
+    """The series that `kraken.ETH-USD`, `mock.SPX` or `binance.BTCUSDT` stands for."""
+    try:
+        return named(text, kinds).id
+    except ValueError as error:
+        return error

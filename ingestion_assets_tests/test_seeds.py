@@ -2,7 +2,7 @@
 
 import json
 
-from ingestion_assets.seeds import SHIPPED, fetched_as, plant, seeds
+from ingestion_assets.seeds import SHIPPED, fetched_as, plant, seeds, unreadable
 from ingestion_assets.settings import load_settings
 from ingestion_assets.simulator import Fault
 from ingestion_assets_tests.market_world import utc
@@ -44,6 +44,36 @@ def test_each_market_may_have_its_own_provider(world):
     assert added == ["mock.SPX-USD", BTC]
     assert list(errors) == ["coingecko.spx-usd"]
     assert plant(world.bench)[0] == []
+
+
+OLDER = "BTC-USD,ETH-USD,SPX"  # the older system's own value
+
+
+def test_the_older_systems_markets_are_its_providers(world):
+    provided = ["mock.BTC-USD", "mock.ETH-USD", "mock.SPX-USD"]
+    assert list(wanted(ingestion_markets=OLDER)) == provided
+    assert list(wanted(ingestion_markets="BTC/USDT,btcusd")) == [BTC, "mock.BTC-USD"]
+    coins = ["coingecko.bitcoin-usd", "coingecko.ethereum-usd", "coingecko.spx-usd"]
+    assert list(wanted(ingestion_markets=OLDER, ingestion_provider="coingecko")) == coins
+    assert list(wanted(ingestion_markets=OLDER, profile="live")) == coins, (
+        "no invented prices among real ones"
+    )
+    assert list(wanted(ingestion_markets="BTC-USD", exchange_name="kraken")) == ["kraken.BTC-USD"]
+    given = {"exchange_name": "kraken", "ingestion_provider": "mock"}
+    assert list(wanted(ingestion_markets="BTC-USD,ETH-EUR", **given)) == ["mock.BTC-USD", "kraken.ETH-EUR"]
+    world.setenv(INGESTION_MARKETS=OLDER)
+    assert plant(world.bench) == (provided, {})
+
+
+def test_an_entry_that_cannot_be_read_is_told_and_the_others_are_planted(world):
+    markets = "binance.SPX, BTC/USDT, x y, kraken.NOQUOTE"
+    world.setenv(INGESTION_MARKETS=markets)
+    assert wanted(ingestion_markets="binance.SPX") == {}, "and not what is shipped instead"
+    added, errors = plant(world.bench)
+    assert added == [BTC]
+    assert list(errors) == [f"INGESTION_MARKETS: {name}" for name in ("binance.SPX", "x y", "kraken.NOQUOTE")]
+    assert errors == unreadable(world.bench.settings) | errors
+    assert "write it like BTC/USDT" in str(errors["INGESTION_MARKETS: binance.SPX"])
 
 
 def test_jobs_add_their_timeframes():

@@ -17,6 +17,7 @@ from ingestion_assets.partitions import key_of, parts_of, run_requests
 from ingestion_assets.resources import workbench
 from ingestion_assets.seeds import plant
 from ingestion_assets.settings import Settings
+from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.stores.gap_ledger import Gap
 from ingestion_assets.stores.registry_table import process_alive
 from ingestion_assets.tables import FETCHED
@@ -49,6 +50,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         bench, now = workbench(), datetime.now(UTC)
         lost = bench.registry.release_lost(lambda owner: run_alive(context.instance, owner))
         problems = {} if context.cursor == DEPLOYMENT else plant(bench, now=now)[1]
+        again = any(isinstance(error, SourceError) for error in problems.values())
         refused: dict[str, Exception] = {}
         fresh = count = 0
         for domain in DOMAINS:
@@ -73,9 +75,8 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         said = f"{count} series, {fresh} new, {len(lost)} interrupted, {len(problems)} refused"
         if problems:
             said += ": " + "; ".join(f"{name}: {error}" for name, error in problems.items())
-        return dg.SensorResult(
-            skip_reason=said, cursor=context.cursor if set(problems) - set(refused) else DEPLOYMENT
-        )
+        # What cannot be read stays so until the next start, which is another deployment.
+        return dg.SensorResult(skip_reason=said, cursor=context.cursor if again else DEPLOYMENT)
 
     @dg.sensor(
         **every,

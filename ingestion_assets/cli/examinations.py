@@ -17,7 +17,7 @@ from ingestion_assets.cli import environment
 from ingestion_assets.cli.errors import text_of
 from ingestion_assets.cli.output import duration, number, plural
 from ingestion_assets.registry import Status
-from ingestion_assets.seeds import seeds
+from ingestion_assets.seeds import seeds, unreadable
 from ingestion_assets.settings import SettingsError
 from ingestion_assets.sources.errors import GeoBlocked, SourceError
 from ingestion_assets.stores.catalog import CatalogError
@@ -193,12 +193,23 @@ def redis(bench: Workbench) -> Iterator[Finding]:
         yield Finding("redis", OK, "answers")
 
 
+def first_series(bench: Workbench) -> Iterator[Finding]:
+    """Whether each of the settings' markets stands for a series; that it exists is its vendor's to say."""
+    problems = unreadable(bench.settings)
+    for entry, error in problems.items():
+        yield Finding("first series", FAIL, f"{entry}: {error}", "Correct the entry; the others count.")
+    if not problems:
+        yield Finding("first series", OK, ", ".join(seeds(bench.settings)))
+
+
 def exchanges(bench: Workbench) -> Iterator[Finding]:
     try:
         used = {series.source for series in bench.registry.series("market", enabled_only=True)}
     except CatalogError:  # told by its own examination
         used = set()
-    used |= {name.partition(".")[0] for name in seeds(bench.settings)} if not used else set()
+    if not used:
+        markets = [name for name in seeds(bench.settings) if bench.canonical(name) is None]
+        used = {name.partition(".")[0] for name in markets}
     quick = Workbench(bench.settings.model_copy(update={"http_attempts": 2, "http_timeout_sec": 10.0}))
     for name in sorted(used):
         yield _exchange(quick, name)
@@ -306,6 +317,7 @@ _EXAMINATIONS: dict[str, Callable[[Workbench], Iterator[Finding]]] = {
     "lake": lake,
     "disk": space,
     "redis": redis,
+    "first series": first_series,
     "exchanges": exchanges,
     "vendors": vendors,
     "budgets": budgets,

@@ -42,6 +42,14 @@ class TestRegistrySync:
         world.setenv(INGESTION_MARKETS="BTC/USDT")
         assert world.tick("registry_sync").cursor == DEPLOYMENT
 
+    def test_what_cannot_be_read_keeps_nobody_from_becoming_a_partition(self, world):
+        world.setenv(INGESTION_MARKETS="binance.SPX,BTC/USDT,SPX")
+        outcome = world.tick("registry_sync")
+        assert world.instance.get_dynamic_partitions("market") == [BTC]
+        assert world.instance.get_dynamic_partitions("snapshots") == ["mock.SPX-USD"]
+        assert "1 refused: INGESTION_MARKETS: binance.SPX: " in outcome.skip_message
+        assert outcome.cursor == DEPLOYMENT, "it is not asked for again before the next start"
+
     def test_plants_once_for_each_deployment_so_that_what_was_removed_stays_away(self, world):
         cursor = world.tick("registry_sync").cursor
         world.bench.registry.remove(SOL)

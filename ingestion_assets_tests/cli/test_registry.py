@@ -123,6 +123,20 @@ def test_init_registers_the_good_seeds_and_names_the_bad_one(
     assert {e.series.id for e in ingest.bench.registry.entries()} == {"binance.BTC-USDT", "kraken.ETH-USD"}
 
 
+def test_init_takes_the_older_systems_markets(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGESTION_MARKETS", "BTC-USD,ETH-USD,SPX")
+    provided = ["mock.BTC-USD", "mock.ETH-USD", "mock.SPX-USD"]
+    assert ingest("registry", "init", "--json").ok().json == {"added": provided, "errors": {}}
+    monkeypatch.setenv("INGESTION_MARKETS", "BTC-USD,binance.SPX,BTC/USDT")
+    done = ingest("registry", "init", "--json")
+    assert (done.code, done.json["added"]) == (1, ["binance.BTC-USDT"])
+    assert "INGESTION_MARKETS: binance.SPX: symbol 'SPX' cannot be taken apart" in done.err
+    assert partitions() == ["binance.BTC-USDT"]
+    doctor = ingest("doctor", "--json").json
+    told = [one for one in doctor["findings"] if one["name"] == "first series"]
+    assert [one["status"] for one in told] == ["fail"]
+
+
 def test_a_file_of_series_is_imported(ingest: Ingest, tmp_path: Path) -> None:
     path = tmp_path / "series.yaml"
     path.write_text(
