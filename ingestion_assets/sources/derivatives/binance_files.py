@@ -17,7 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from ingestion_assets.sources.derivatives.binance_rows import full_minutes, in_micros, table_of
+from ingestion_assets.sources.derivatives.binance_rows import (
+    full_minutes,
+    in_micros,
+    settled_together,
+    table_of,
+)
 from ingestion_assets.sources.errors import MalformedAnswer
 from ingestion_assets.sources.market.binance import normalise_klines
 from ingestion_assets.tables.arrays import numbers
@@ -112,14 +117,17 @@ def open_interest(archive: Archive, origin: str) -> pa.Table:
 def funding(archive: Archive, settle: timedelta, origin: str) -> pa.Table:
     rows = _read(archive, _FUNDING)
     stamps = in_micros(numbers(rows.column("time")))
+    _, last = np.unique(stamps[::-1], return_index=True)  # of a moment that is told twice
+    rows, stamps = rows.take(pa.array(len(stamps) - 1 - last)), stamps[len(stamps) - 1 - last]
+    first, rates = settled_together(stamps, rows.column("rate").to_pylist())
+    rows, stamps = rows.take(pa.array(first)), stamps[first]
     columns = {
         "time": full_minutes(stamps),
         "settled_at": stamps,
-        "rate": rows.column("rate"),
+        "rate": rates,
         "interval_hours": rows.column("interval_hours"),
     }
-    made = table_of(FUNDING_RATES, columns, stamps + settle // _MICROSECOND, origin)
-    return FUNDING_RATES.distinct(made)
+    return table_of(FUNDING_RATES, columns, stamps + settle // _MICROSECOND, origin)
 
 
 def _read(archive: Archive, columns: Columns) -> pa.Table:

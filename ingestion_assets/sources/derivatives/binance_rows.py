@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OP
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE_US = 60_000_000
 _NEVER = 2100
+_DECIMALS = 12
 
 
 def normalise_trades(entries: Sequence[Mapping[str, Any]], settle: timedelta, origin: str) -> pa.Table:
@@ -39,9 +41,11 @@ def normalise_trades(entries: Sequence[Mapping[str, Any]], settle: timedelta, or
 
 
 def normalise_open_interest(entries: Sequence[Mapping[str, Any]], origin: str) -> pa.Table:
-    """Rows from openInterestHist. Pure."""
+    """Rows from openInterestHist, oldest first, as the venue gives them or the other way round. Pure."""
     with _expected("openInterestHist", entries):
         times = in_micros(np.array([int(e["timestamp"]) for e in entries], np.int64))
+        if (np.diff(times) < 0).all():
+            times, entries = times[::-1], entries[::-1]
         columns = {
             "open_interest": [float(e["sumOpenInterest"]) for e in entries],
             "open_interest_value": [float(e["sumOpenInterestValue"]) for e in entries],
@@ -54,16 +58,34 @@ def normalise_funding(entries: Sequence[Mapping[str, Any]], settle: timedelta, o
     """Rows from fundingRate. Pure."""
     with _expected("fundingRate", entries):
         stamps = in_micros(np.array([int(e["fundingTime"]) for e in entries], np.int64))
-        columns = {
-            "rate": [float(e["fundingRate"]) for e in entries],
-            "mark_price": [float(e.get("markPrice") or 0) or None for e in entries],
-        }
-    return table_of(
-        FUNDING_RATES,
-        {"time": full_minutes(stamps), "settled_at": stamps, **columns},
-        stamps + settle // _MICROSECOND,
-        origin,
-    )
+        told = [(stamp, e.get("rateType")) for stamp, e in zip(stamps.tolist(), entries, strict=True)]
+        if len(set(told)) < len(told):
+            raise MalformedAnswer("an answer of fundingRate repeats a settlement")
+        marks = [float(e.get("markPrice") or 0) or None for e in entries]
+        first, rates = settled_together(stamps, [float(e["fundingRate"]) for e in entries])
+        columns = {"rate": rates, "mark_price": [marks[place] for place in first]}
+        stamps = stamps[first]
+        return table_of(
+            FUNDING_RATES,
+            {"time": full_minutes(stamps), "settled_at": stamps, **columns},
+            stamps + settle // _MICROSECOND,
+            origin,
+        )
+
+
+def settled_together(
+    stamps: np.ndarray, rates: Sequence[float | None]
+) -> tuple[np.ndarray, list[float | None]]:
+    """The place of the first settlement of each minute, and the sum of all of that minute.
+
+    What a share's dividend is worth is settled some milliseconds after the funding. A rate that is told
+    twice is counted once.
+    """
+    minutes: dict[int, dict[float | None, int]] = {}
+    for place, minute in enumerate(full_minutes(stamps).tolist()):
+        minutes.setdefault(minute, {}).setdefault(rates[place], place)
+    first = np.array([min(places.values()) for places in minutes.values()], np.int64)
+    return first, [_sum(list(places)) for places in minutes.values()]
 
 
 def described(entry: Mapping[str, Any], symbol: str) -> Market:
@@ -93,6 +115,11 @@ def in_micros(times: np.ndarray) -> np.ndarray:
 def full_minutes(stamps: np.ndarray) -> np.ndarray:
     """The nearest full minutes."""
     return (stamps + _MINUTE_US // 2) // _MINUTE_US * _MINUTE_US
+
+
+def _sum(rates: Sequence[float | None]) -> float | None:
+    given = [rate for rate in rates if rate is not None]
+    return round(math.fsum(given), _DECIMALS) if len(given) > 1 else next(iter(given), None)
 
 
 def _date(ms: Any) -> datetime | None:

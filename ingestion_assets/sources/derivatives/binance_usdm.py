@@ -8,8 +8,10 @@ Limits    weight per minute and IP, told by exchangeInfo.rateLimits (2,400 in 20
           aggTrades weigh 20 for 1,000; fundingRate has 500 requests and futures/data 1,000 in five
           minutes of their own
 Trades    numbered without gaps, so pages follow the number and not the time
-Funding   usually every 8 hours, of some symbols every 4 or 1; stamped some milliseconds after the hour
-Open int. openInterestHist knows the last 30 days; its `timestamp` is a number, in old answers a text
+Funding   usually every 8 hours, of some symbols every 4 or 1; stamped some milliseconds after the hour;
+          of shares' perpetuals a dividend beside it (`rateType` is Special): one row with the sum of both
+Open int. openInterestHist knows the last 30 days; its `timestamp` is a number, in old answers a text;
+          seen newest first too
 History   of candles, trades and funding since the listing
 Errors    {"code": -1121, "msg": "Invalid symbol."}, as the spot API
 """
@@ -202,7 +204,9 @@ class BinanceUsdm(Vendor):
         return normalise_open_interest(_entries(body), self.options.origin)
 
     def _funding_rates(self, body: bytes) -> pa.Table:
-        return normalise_funding(_entries(body), self.options.settle, self.options.origin)
+        rows = normalise_funding(entries := _entries(body), self.options.settle, self.options.origin)
+        # The last minute of a full answer may go on in the next one.
+        return rows if len(entries) < FUNDINGS else rows.slice(0, rows.num_rows - 1)
 
 
 def spelled(symbol: str) -> str:

@@ -140,6 +140,21 @@ def test_open_interest_is_asked_in_stretches_that_one_answer_holds_and_read_in_b
     ]
 
 
+def test_open_interest_may_come_newest_first():
+    def answer(query: dict[str, str]) -> list[dict]:
+        stamps = range(int(query["startTime"]), int(query["endTime"]) + 1, 300_000)
+        return [
+            {"sumOpenInterest": str(ms - MIDNIGHT), "sumOpenInterestValue": "1", "timestamp": ms}
+            for ms in reversed(stamps)
+        ]
+
+    rows = rows_of(OPEN_INTEREST_5M, ask(BinanceUsdm, OPEN_INTEREST_5M, {OI: answer}, HOUR)[0])
+    assert rows.column("open_interest").to_pylist() == [n * 300_000 for n in range(12)]
+    with pytest.raises(MalformedAnswer, match="not in rising order"):
+        shuffled = lambda query: (given := answer(query))[::2] + given[1::2]  # noqa: E731
+        ask(BinanceUsdm, OPEN_INTEREST_5M, {OI: shuffled}, HOUR)
+
+
 def test_funding_as_recorded(recordings):
     """The rates and stamps of a real answer, which a third party stored as bars."""
     place = recordings / "freqtrade_binance" / "futures_XRP_USDT_USDT-8h-funding_rate.feather"
@@ -163,6 +178,51 @@ def test_funding_as_recorded(recordings):
     assert rows.column("mark_price").null_count == rows.num_rows
     first, second = rows.column("time").to_pylist()[:2]
     assert (first, second) == (part.start, at("2021-11-18T08:00"))
+
+
+def settlement(ms: int, rate: str, kind: str = "Regular") -> dict:
+    return {"symbol": "SPYUSDT", "fundingTime": ms, "fundingRate": rate, "markPrice": "2", "rateType": kind}
+
+
+@pytest.mark.parametrize("later", [0, 7])
+def test_a_dividend_settled_beside_the_funding_is_one_row_with_the_sum_of_both(later):
+    sent = [settlement(MIDNIGHT + 1, "0.00002"), settlement(MIDNIGHT + 1 + later, "-0.0024", "Special")]
+    sent.append(settlement(MIDNIGHT + 3_600_000, "0.00003"))
+
+    def answer(query: dict[str, str]) -> list[dict]:
+        return [e for e in sent if int(query["startTime"]) <= e["fundingTime"] <= int(query["endTime"])]
+
+    part = window("2024-08-01", "2024-08-01T02:00")
+    first, second = rows_of(
+        FUNDING_RATES, ask(BinanceUsdm, FUNDING_RATES, {FUNDING: answer}, part)[0]
+    ).to_pylist()
+    assert (first["time"], first["rate"]) == (part.start, -0.00238)
+    assert first["settled_at"] == part.start + timedelta(milliseconds=1)
+    assert (second["time"], second["rate"]) == (at("2024-08-01T01:00"), 0.00003)
+
+
+def test_a_settlement_that_is_repeated_is_no_answer():
+    twice = [settlement(MIDNIGHT, "0.0001"), settlement(MIDNIGHT, "0.0001")]
+    with pytest.raises(MalformedAnswer, match="repeats a settlement"):
+        ask(BinanceUsdm, FUNDING_RATES, {FUNDING: twice}, HOUR)
+
+
+def test_what_belongs_together_is_found_when_an_answer_ends_between():
+    """1,000 settlements fit, an hour apart; the last one's dividend is in the next answer."""
+    hour = 3_600_000
+    sent = [settlement(MIDNIGHT + n * hour + 1, "0.0001") for n in range(1_002)]
+    sent.insert(1_000, settlement(MIDNIGHT + 999 * hour + 8, "-0.002", "Special"))
+
+    def answer(query: dict[str, str]) -> list[dict]:
+        inside = [e for e in sent if int(query["startTime"]) <= e["fundingTime"] <= int(query["endTime"])]
+        return inside[: int(query["limit"])]
+
+    part = Window(HOUR.start, HOUR.start + timedelta(hours=1_001, minutes=1))
+    pages, asked = ask(BinanceUsdm, FUNDING_RATES, {FUNDING: answer}, part)
+    rows = rows_of(FUNDING_RATES, pages)
+    assert rows.num_rows == 1_002
+    assert rows.column("rate").to_pylist()[998:1_001] == [0.0001, -0.0019, 0.0001]
+    assert len(asked) == 2
 
 
 def test_a_settlement_stamped_a_little_early_belongs_to_its_minute():

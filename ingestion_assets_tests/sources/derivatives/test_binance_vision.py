@@ -204,6 +204,26 @@ def test_funding_is_stamped_with_its_minute_and_keeps_the_exact_moment():
     )
 
 
+def test_settlements_of_one_minute_are_one_row_with_their_sum_and_what_is_told_twice_counts_once():
+    august = window("2024-08", "2024-09")
+    hour = MIDNIGHT + 3_600_000
+    text = (
+        f"{MIDNIGHT + 1},1,0.00002\n{MIDNIGHT + 8},1,-0.0024\n"
+        f"{hour},1,0.0001\n{hour},1,0.0002\n{hour + 5},1,0.0002\n"
+        f"{hour * 2 - MIDNIGHT},1,\n"
+    )
+    header = "calc_time,funding_interval_hours,last_funding_rate"
+    answers = zipped("BTCUSDT-fundingRate-2024-08", text, header=header, path=FUNDING)
+    pages, _ = ask(BinanceVision, FUNDING_RATES, answers, august)
+    rows = [row for page in pages for row in page.rows.to_pylist()]
+    assert [(row["time"], row["rate"]) for row in rows] == [
+        (august.start, -0.00238),
+        (at("2024-08-01T01:00"), 0.0002),
+        (at("2024-08-01T02:00"), None),
+    ]
+    assert rows[0]["settled_at"] == august.start + timedelta(milliseconds=1)
+
+
 def kline(ms: int) -> str:
     return f"{ms},10,11,9,10.5,3,{ms + 59_999},31,2,1,10.2,0\n"
 
