@@ -10,12 +10,11 @@ from functools import partial
 import dagster as dg
 import pyarrow as pa
 
+from ingestion_assets.assets.computed import computed_asset, months_of
 from ingestion_assets.features.aggregates import aggregate
 from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, floor, month_window
-from ingestion_assets.io_managers.lake import Harvest
-from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
-from ingestion_assets.resources import WorkbenchResource
+from ingestion_assets.partitions import parts_of
 from ingestion_assets.tables import DERIVED, INGESTED, Table
 from ingestion_assets.workbench import Workbench
 
@@ -24,38 +23,11 @@ _WAIT_FOR_MINUTES = timedelta(hours=1)
 
 
 def aggregates_asset(table: Table) -> dg.AssetsDefinition:
-    upstream = dg.AssetDep(
-        MINUTES.path.split("/"),
-        partition_mapping=dg.MultiPartitionMapping(
-            {
-                "month": dg.DimensionPartitionMapping(
-                    "month",
-                    dg.TimeWindowPartitionMapping(
-                        end_offset=1 if table.grain > timedelta(days=1) else 0,
-                        allow_nonexistent_upstream_partitions=True,
-                    ),
-                ),
-                "series": dg.DimensionPartitionMapping("series", dg.IdentityPartitionMapping()),
-            }
-        ),
-    )
-
-    @dg.asset(
-        key=table.path.split("/"),
-        deps=[upstream],
-        partitions_def=MARKET,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        io_manager_key="lake",
-        description=table.text,
-    )
-    def aggregates(context: dg.AssetExecutionContext, workbench: WorkbenchResource) -> Harvest:
-        keys = keys_of_run(context)
-        return Harvest(table, _aggregated(workbench.open(), table, keys, f"run:{context.run.run_id}"))
-
-    return aggregates
+    minutes = months_of(MINUTES, after=1 if table.grain > timedelta(days=1) else 0)
+    return computed_asset(table, [minutes], MINUTES, partial(_aggregated, table))
 
 
-def _aggregated(bench: Workbench, table: Table, keys: list[str], run: str) -> Generator[Landed]:
+def _aggregated(table: Table, bench: Workbench, keys: list[str], run: str) -> Generator[Landed]:
     now = datetime.now(UTC)
     for key in keys:
         month, name = parts_of(key)

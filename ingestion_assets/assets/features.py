@@ -13,11 +13,12 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from ingestion_assets.assets.computed import months_of
 from ingestion_assets.features.market import CHECKED, NEEDED, first_outdated, market_features
 from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, month_window
 from ingestion_assets.io_managers.lake import Harvest
-from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
+from ingestion_assets.partitions import keys_of_run, partitions_of, parts_of
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.tables import FEATURES, INGESTED, Table
@@ -30,25 +31,10 @@ class FeaturesConfig(dg.Config):
 
 
 def features_asset(table: Table, bars: Table) -> dg.AssetsDefinition:
-    upstream = dg.AssetDep(
-        bars.path.split("/"),
-        partition_mapping=dg.MultiPartitionMapping(
-            {
-                "month": dg.DimensionPartitionMapping(
-                    "month",
-                    dg.TimeWindowPartitionMapping(
-                        start_offset=-1, allow_nonexistent_upstream_partitions=True
-                    ),
-                ),
-                "series": dg.DimensionPartitionMapping("series", dg.IdentityPartitionMapping()),
-            }
-        ),
-    )
-
     @dg.asset(
         key=table.path.split("/"),
-        deps=[upstream],
-        partitions_def=MARKET,
+        deps=[months_of(bars, before=1)],
+        partitions_def=partitions_of(bars),
         backfill_policy=dg.BackfillPolicy.single_run(),
         io_manager_key="lake",
         description=table.text,

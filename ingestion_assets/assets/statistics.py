@@ -10,13 +10,12 @@ from collections.abc import Callable, Generator, Sequence
 import dagster as dg
 import pyarrow as pa
 
+from ingestion_assets.assets.computed import computed_asset, months_of
 from ingestion_assets.features.statistics import Hours, market_comparison, market_snapshot, roi_statistics
 from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, month_window
-from ingestion_assets.io_managers.lake import Harvest
-from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
+from ingestion_assets.partitions import parts_of
 from ingestion_assets.registry import Series
-from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.tables import DERIVED, Table
 from ingestion_assets.tables.features import LOOKBACK
 from ingestion_assets.tables.statistics import COMPARISON, ROI, SNAPSHOT
@@ -25,48 +24,14 @@ from ingestion_assets.workbench import Workbench
 BARS = DERIVED["1h"]
 COMPARED_WITH = 10
 Lookup = Callable[[str, str], Hours]  # of a month and a series
+Compute = Callable[[Workbench, Lookup, str, str], pa.Table]
 
 
-def statistics_asset(
-    table: Table, compute: Callable[[Workbench, Lookup, str, str], pa.Table]
-) -> dg.AssetsDefinition:
-    upstream = dg.AssetDep(
-        BARS.path.split("/"),
-        partition_mapping=dg.MultiPartitionMapping(
-            {
-                "month": dg.DimensionPartitionMapping(
-                    "month",
-                    dg.TimeWindowPartitionMapping(
-                        start_offset=-2, allow_nonexistent_upstream_partitions=True
-                    ),
-                ),
-                "series": dg.DimensionPartitionMapping("series", dg.IdentityPartitionMapping()),
-            }
-        ),
-    )
-
-    @dg.asset(
-        key=table.path.split("/"),
-        deps=[upstream],
-        partitions_def=MARKET,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        io_manager_key="lake",
-        description=table.text,
-    )
-    def statistics(context: dg.AssetExecutionContext, workbench: WorkbenchResource) -> Harvest:
-        bench, keys = workbench.open(), keys_of_run(context)
-        return Harvest(table, _made(bench, table, compute, keys, f"run:{context.run.run_id}"))
-
-    return statistics
+def statistics_asset(table: Table, compute: Compute) -> dg.AssetsDefinition:
+    return computed_asset(table, [months_of(BARS, before=2)], BARS, functools.partial(_made, table, compute))
 
 
-def _made(
-    bench: Workbench,
-    table: Table,
-    compute: Callable[[Workbench, Lookup, str, str], pa.Table],
-    keys: list[str],
-    run: str,
-) -> Generator[Landed]:
+def _made(table: Table, compute: Compute, bench: Workbench, keys: list[str], run: str) -> Generator[Landed]:
     hours = functools.lru_cache(4 * COMPARED_WITH)(functools.partial(_hours, bench))
     for key in sorted(keys):  # month by month, so that what others are compared with is read once
         month, name = parts_of(key)
