@@ -116,7 +116,7 @@ FUNDING_RATES = Table(
         Column(
             "rate",
             pa.float64(),
-            "part of a position that is paid for one interval; 0.0001 is 0.01 %; dividends of shares included",
+            "part of a position that is paid for one interval; 0.0001 is 0.01 %; with dividends of shares",
         ),
         Column("settled_at", TIME, "the moment that the venue gives, some milliseconds later"),
         Column("interval_hours", pa.int32(), "hours between two settlements, if told", required=False),
