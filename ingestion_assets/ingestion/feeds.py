@@ -97,6 +97,13 @@ class FeedDesk(contextlib.AsyncExitStack):
         return self._now
 
     async def fetch(self, piece: Slice, parts: int) -> Fetched:
+        if self.options.most is None:
+            return await self._fetched(piece)
+        # One slice of a series after the other, the newest first, or each would take all that is wanted.
+        async with self._turns[piece.series.id]:
+            return await self._fetched(piece)
+
+    async def _fetched(self, piece: Slice) -> Fetched:
         started = time.monotonic()
         feeds = feeds_of(self.table, piece.series, self.among)
         if not feeds:
@@ -107,11 +114,7 @@ class FeedDesk(contextlib.AsyncExitStack):
             plan_slice, self.table, piece, self.lake, self.ledger, offer, now, self.options
         )
         answers = _Answers()
-        if self.options.most is None:
-            await self._ask_all(feeds, plan, now, answers)
-        else:  # one slice of a series after the other, or each would take all that is wanted
-            async with self._turns[piece.series.id]:
-                await self._ask_all(feeds, plan, now, answers)
+        await self._ask_all(feeds, plan, now, answers)
         rows = self.table.distinct(pa.concat_tables([self.table.empty(), *answers.rows]))
         found, error = self._verdicts(plan, rows, answers, feeds, now)
         return Fetched(
