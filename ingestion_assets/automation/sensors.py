@@ -63,6 +63,8 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
             added = sorted(registered - set(partitions))
             if added:
                 context.instance.add_dynamic_partitions(domain, added)
+                for name in set(added) - {s.id for s in bench.registry.series(domain)}:  # taken out meanwhile
+                    context.instance.delete_dynamic_partition(domain, name)
             new = {*added, *typed} - set(found)
             for table in FETCHED.values() if new else ():
                 if table.domain == domain:

@@ -116,11 +116,7 @@ def remove(series: One) -> None:
     name = canonical(series, bench)
     entry = bench.registry.require(name)
     with environment.instance() as instance:
-        # First here: a partition whose series is unknown would be registered again.
-        domain = entry.series.domain
-        if instance.has_dynamic_partition(domain, name):
-            instance.delete_dynamic_partition(domain, name)
-        bench.registry.remove(name)
+        bench.forget(entry.series, lambda: instance.delete_dynamic_partition(entry.series.domain, name))
     output.say(f"{name} is no longer registered; its files stay in {bench.settings.data_lake_path}.")
     if name in seeds(bench.settings):
         output.say(

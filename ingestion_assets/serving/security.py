@@ -11,7 +11,7 @@ import hmac
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
@@ -78,6 +78,12 @@ def is_loopback(host: str) -> bool:
 def matches(given: str, secret: SecretStr | None) -> bool:
     """Compared in a time that tells nothing of how much was right."""
     return secret is not None and hmac.compare_digest(given.encode(), secret.get_secret_value().encode())
+
+
+def opens(headers: Iterable[tuple[bytes, bytes]], secret: SecretStr | None) -> bool:
+    """Whether a request has the token with it."""
+    given = _token({name.lower(): value for name, value in headers})
+    return given is not None and matches(given, secret)
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""Series that become ours: looked up, registered, and what the lake should hold of them noted."""
+"""Series that become ours: looked up, registered, what the lake should hold of them noted; and forgotten."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,17 @@ def adopt(
         except (SourceError, ValueError) as error:
             refused[name] = error
     return found, refused
+
+
+def forget(bench: Workbench, series: Series, drop: Callable[[], None]) -> None:
+    """Take a series out; `drop` deletes its partition.
+
+    Before the registry's row, because a partition whose series is unknown is registered, as if typed in; and
+    once more after it, because until then the registry's sensor may have made the partition again.
+    """
+    drop()
+    bench.registry.remove(series.id)
+    drop()
 
 
 def _registered(bench: Workbench, name: str, now: datetime, domain: str | None) -> Series:

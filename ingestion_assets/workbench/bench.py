@@ -152,6 +152,10 @@ class Workbench:
         """
         return adopting.adopt(self, ids, now, domain)
 
+    def forget(self, series: Series, drop: Callable[[], None]) -> None:
+        """Take a series out of the registry; `drop` deletes its partition. What the lake holds stays."""
+        adopting.forget(self, series, drop)
+
     def expect(self, newcomers: Iterable[Series], now: datetime) -> None:
         """Note in the ledger what the lake should hold of new series and nobody has fetched yet."""
         adopting.expect(self, newcomers, now)

@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
 
 from ingestion_assets.registry import Strategy
@@ -15,6 +15,8 @@ from ingestion_assets.serving.ingestion import described, table_for
 from ingestion_assets.serving.models import Removed, StatusGiven, SymbolGiven, SymbolShown
 from ingestion_assets.serving.parameters import Exchange, market_series, ticker_series, timeframe_of
 from ingestion_assets.serving.problems import Problem, Responses, Unprocessable
+from ingestion_assets.serving.redacting import without_secrets
+from ingestion_assets.serving.security import opens
 from ingestion_assets.stores.registry_table import Entry, RegistryError
 
 router = APIRouter(prefix="/api/v1/symbols", tags=["registry"])
@@ -26,12 +28,17 @@ UNKNOWN: Responses = {404: {"model": Problem, "description": "No such series."}}
 @router.get("", response_model=list[SymbolShown])
 def listed(
     given: Given,
+    request: Request,
     enabled_only: bool = False,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 1_000,
 ) -> list[SymbolShown]:
+    """Of web addresses, who has no token sees neither user nor what the query's parameters are."""
     entries = given.bench.registry.entries(enabled_only=enabled_only)
-    return [_shown(entry) for entry in entries[offset : offset + limit]]
+    shown = [_shown(entry) for entry in entries[offset : offset + limit]]
+    if opens(request.headers.raw, given.settings.admin_token):
+        return shown
+    return [SymbolShown(**without_secrets(one.model_dump())) for one in shown]
 
 
 @router.post("", response_model=SymbolShown, status_code=201, responses={409: {"model": Problem}, **UNKNOWN})
@@ -83,10 +90,9 @@ def set_status(given: Given, symbol: InPath, wanted: StatusGiven, exchange: Exch
 def remove(given: Given, symbol: InPath, exchange: Exchange = None) -> Removed:
     """Forget a series; what the lake holds of it stays."""
     entry = _known(given, symbol, exchange)
-    # First there: a partition whose series is unknown would be registered again.
-    given.dagster.delete_partitions(entry.series.domain, [entry.series.id])
-    given.bench.registry.remove(entry.series.id)
-    return Removed(status="deleted", series=entry.series.id)
+    series = entry.series
+    given.bench.forget(series, lambda: given.dagster.delete_partitions(series.domain, [series.id]))
+    return Removed(status="deleted", series=series.id)
 
 
 def _id(given: Context, symbol: str, exchange: str | None) -> str:
