@@ -7,6 +7,7 @@ are given for METRICS_MAX_SERIES of them, the latest first; the others are in th
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -75,9 +76,12 @@ class Lookups(Collector):
                 if self._due(part):
                     try:
                         part.found, part.up = part.look(), True
-                    except KNOWN_TROUBLE as error:
+                    except Exception as error:  # noqa: BLE001 whatever it was, its old values are not today's
                         part.found, part.up = [], False
-                        log_line("metrics_part_down", part=part.name, error=str(error))
+                        foreseen = isinstance(error, KNOWN_TROUBLE)
+                        text = str(error) if foreseen else f"{type(error).__name__}: {error}"
+                        level = logging.INFO if foreseen else logging.ERROR
+                        log_line("metrics_part_down", level=level, part=part.name, error=text)
                     part.looked_at = time.monotonic()
 
     @staticmethod

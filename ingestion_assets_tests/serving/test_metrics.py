@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingestion_assets.embedded import free_port
 from ingestion_assets.intervals import Window
 from ingestion_assets.registry import Series
+from ingestion_assets.serving.lookups import Lookups, Part
 from ingestion_assets.stores.gap_ledger import Hole
 from ingestion_assets.tables import INGESTED
 from ingestion_assets.tables.social import POSTS
@@ -132,3 +135,32 @@ def test_addresses_that_are_no_route_share_one_label(api: Api) -> None:
 def test_methods_that_nobody_has_share_one_too(api: Api) -> None:
     api("PROPFIND", "/health")
     assert one(scraped(api), "http_request_seconds_count", route="other", method="other", status="401") == 1
+
+
+def test_a_part_that_breaks_in_a_way_nobody_foresaw_shows_nothing_old_and_is_looked_at_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outcomes: list[Exception | None] = [None, KeyError("unforeseen"), None]
+
+    def look() -> list[Metric]:
+        outcome = outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+        return [GaugeMetricFamily("rows_held", "Rows.", value=7)]
+
+    lookups = Lookups([Part("frail", look, 0), Part("sound", list, 0)])
+
+    def shown() -> dict[str, tuple[bool, list[float]]]:
+        lookups.refresh()
+        return {
+            part.name: (part.up, [sample.value for one in part.found for sample in one.samples])
+            for part in lookups.parts
+        }
+
+    assert shown() == {"frail": (True, [7]), "sound": (True, [])}
+    with caplog.at_level("INFO"):
+        assert shown() == {"frail": (False, []), "sound": (True, [])}
+    (told,) = [record for record in caplog.records if record.message == "metrics_part_down"]
+    assert told.levelname == "ERROR"
+    assert vars(told)["fields"] == {"part": "frail", "error": "KeyError: 'unforeseen'"}
+    assert shown()["frail"] == (True, [7])
