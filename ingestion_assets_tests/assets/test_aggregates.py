@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from ingestion_assets.intervals import Window
+from ingestion_assets.partitions import MARKET
 from ingestion_assets.simulator import Fault
 from ingestion_assets.tables import DERIVED
 from ingestion_assets_tests.market_world import M1, asset_key, failure_text, utc
@@ -124,20 +126,21 @@ def test_an_upside_down_range_fails(world):
 
 
 def test_a_month_of_the_week_table_needs_the_following_month_of_minutes(world):
+    world.register(BTC, **OVER_NEW_YEAR)
     graph = world.repository.asset_graph
-    keys = {
-        table.name: graph.get(asset_key(table)).partition_mappings[asset_key(M1)]
-        for table in DERIVED.values()
+    month = MARKET.empty_subset().with_partition_keys([f"2024-12|{BTC}"])
+    needed = {}
+    for table in DERIVED.values():
+        mapping = graph.get(asset_key(table)).partition_mappings[asset_key(M1)]
+        with partition_loading_context(dynamic_partitions_store=world.instance):
+            found = mapping.get_upstream_mapped_partitions_result_for_partitions(month, MARKET, MARKET)
+            needed[table.name] = sorted(found.partitions_subset.get_partition_keys())
+    december, january = f"2024-12|{BTC}", f"2025-01|{BTC}"
+    assert needed == {
+        "ohlcv_1h": [december],
+        "ohlcv_1d": [december],
+        "ohlcv_1w": [december, january],
     }
-    offsets = {
-        name: next(
-            m
-            for m in mapping.downstream_mappings_by_upstream_dimension.values()
-            if m.dimension_name == "month"
-        ).partition_mapping.end_offset
-        for name, mapping in keys.items()
-    }
-    assert offsets == {"ohlcv_1h": 0, "ohlcv_1d": 0, "ohlcv_1w": 1}
 
 
 def test_the_open_hour_is_not_given_before_it_is_over(world):
