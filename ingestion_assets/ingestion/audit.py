@@ -88,7 +88,7 @@ def audit(
         return Audit(series, Window(until, until), 0, 0, 0, 0)
     known = ledger.story(table.path, series.id, window)
     fresh_start = not known and not lake.months(table, series.id)
-    holes, corrupt = _holes(table, series, lake, window)
+    holes, corrupt = holes_of(table, series, lake, window)
     believed = intersect(ledger.believed_empty(table.path, series.id, now), holes)
     open_holes = subtract(holes, believed)
     never = [g.window for g in known if g.closed_at is None and g.evidence == NEVER_FETCHED]
@@ -110,8 +110,8 @@ def audit(
     )
 
 
-def _holes(table: Table, series: Series, lake: Lake, window: Window) -> tuple[list[Window], list[str]]:
-    """Holes file by file, so that one that cannot be read is a hole of its own month or day alone."""
+def holes_of(table: Table, series: Series, lake: Lake, window: Window) -> tuple[list[Window], list[str]]:
+    """Holes, and files that cannot be read: each is a hole of its own month or day alone."""
     found: list[Window] = []
     corrupt = []
     for period in periods(window, table.cut):

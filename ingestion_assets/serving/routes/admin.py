@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Query
 
 from ingestion_assets.dagster_api.runs import launch_run
+from ingestion_assets.ingestion.audit import holes_of
 from ingestion_assets.intervals import bars
 from ingestion_assets.serving import ingestion
 from ingestion_assets.serving.context import Given
@@ -46,7 +47,7 @@ async def backfill(
 
     def launch() -> tuple[str, int]:
         found = ingestion.registered(given.bench, given.dagster, series, now)
-        missing = bars(given.bench.lake.holes(table, found.id, window), table.grain)
+        missing = bars(holes_of(table, found, given.bench.lake, window)[0], table.grain)
         stretch = ingestion.Stretch(table, (found.id,))
         back = ingestion.minutes_back(window, now)
         return ingestion.launch(given.dagster, stretch, window, back, "api_backfill"), missing
