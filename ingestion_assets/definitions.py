@@ -32,10 +32,12 @@ from ingestion_assets.automation.online import (  # noqa: E402
     online_schedules,
     online_sensors,
 )
+from ingestion_assets.automation.restated import restated_sensor  # noqa: E402
 from ingestion_assets.automation.schedules import schedules  # noqa: E402
 from ingestion_assets.automation.sensors import sensors  # noqa: E402
 from ingestion_assets.automation.sentiment import SENTIMENT_JOBS, sentiment_sensors  # noqa: E402
 from ingestion_assets.checks import CHECKS  # noqa: E402
+from ingestion_assets.checks_archive import ARCHIVE_CHECKS  # noqa: E402
 from ingestion_assets.checks_leak import LEAK_CHECKS  # noqa: E402
 from ingestion_assets.checks_sources import AGREEMENT_CHECKS  # noqa: E402
 from ingestion_assets.io_managers.lake import LakeIOManager  # noqa: E402
@@ -89,7 +91,7 @@ defs = dg.Definitions(
         *domain_online.ASSETS,
         reports.market_coverage,
     ],
-    asset_checks=[*CHECKS, *AGREEMENT_CHECKS, *LEAK_CHECKS, *ONLINE_CHECKS],
+    asset_checks=[*CHECKS, *AGREEMENT_CHECKS, *ARCHIVE_CHECKS, *LEAK_CHECKS, *ONLINE_CHECKS],
     jobs=[
         *JOBS,
         *ONLINE_JOBS,
@@ -103,6 +105,7 @@ defs = dg.Definitions(
         *online_sensors(settings),
         *sentiment_sensors(settings),
         *domain_feature_sensors(settings),
+        restated_sensor(settings),
         alert_sensor,
     ],
     resources={"workbench": WorkbenchResource(), "lake": LakeIOManager(), "online": OnlineIOManager()},

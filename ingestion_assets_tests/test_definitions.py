@@ -95,7 +95,7 @@ def test_everything_that_runs_by_itself_does_so_from_the_start(repository):
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     names = {"registry_sync", "run_on_start", "freshness", "healing", "derive", "alerts"}
     names |= {"sweep_on_start", "online_catch_up", "sentiment_news", "sentiment_social"}
-    names |= {"features_onchain", "features_social", "features_news"}
+    names |= {"features_onchain", "features_social", "features_news", "restated"}
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
     running = {
         s.name for s in repository.schedule_defs if s.default_status == dg.DefaultScheduleStatus.RUNNING

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ingestion_assets import checks
+from ingestion_assets.checks_archive import ARCHIVE_CHECKS
 from ingestion_assets.checks_leak import LEAK_CHECKS
 from ingestion_assets.checks_sources import AGREEMENT_CHECKS
 from ingestion_assets.tables import DERIVED, FEATURES, FED, INGESTED, STATISTICS, Table
@@ -66,8 +67,11 @@ GAP_SCAN_JOB = dg.define_asset_job(
 )
 QUALITY_JOB = dg.define_asset_job(
     "quality_scan",
-    selection=_checks_only([*checks.PROMISE_CHECKS, *checks.RECONCILE_CHECKS, *AGREEMENT_CHECKS]),
-    description="Read the lake again: promises kept, aggregates like the venue's own, archive like API.",
+    selection=_checks_only(
+        [*checks.PROMISE_CHECKS, *checks.RECONCILE_CHECKS, *AGREEMENT_CHECKS, *ARCHIVE_CHECKS]
+    ),
+    description="Read the lake again: promises kept, aggregates like the venue's own, archive like API, "
+    "files as they were published.",
 )
 REPORT_JOB = dg.define_asset_job(
     "report_coverage",

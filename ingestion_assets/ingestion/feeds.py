@@ -23,8 +23,10 @@ from ingestion_assets.ingestion.offers import nobody_gives, offered, questions
 from ingestion_assets.ingestion.plan import Options, Plan, Slice, plan_slice
 from ingestion_assets.intervals import Window, ceiling, floor, holes, intersect, iso, subtract, union
 from ingestion_assets.registry import Series
+from ingestion_assets.sources.archives import FilePage
 from ingestion_assets.sources.errors import BadRequest, MalformedAnswer, SourceError
 from ingestion_assets.sources.feeds import Absent, Feed, Ration, Vendor, feeds_of
+from ingestion_assets.stores.archive_files import ArchiveFile
 from ingestion_assets.stores.gap_ledger import MISSING, NO_TRADES, UNRECOVERABLE, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.tables import Table
@@ -44,6 +46,7 @@ class _Answers:
     told: list[tuple[str, Window]] = field(default_factory=list)  # by whom, about what
     absent: list[Absent] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
+    files: list[ArchiveFile] = field(default_factory=list)
     requests: int = 0
 
     def covered(self, table: Table) -> list[Window]:
@@ -128,6 +131,7 @@ class FeedDesk(contextlib.AsyncExitStack):
             now=now,
             covered=answers.covered(self.table),
             besides=self._besides(plan, answers),
+            files=answers.files,
         )
 
     def _besides(self, plan: Plan, answers: _Answers) -> list[Window]:
@@ -173,6 +177,8 @@ class FeedDesk(contextlib.AsyncExitStack):
                     continue
                 answers.rows.append(answer.rows)
                 answers.told.append((kind.name, answer.window))
+                if isinstance(answer, FilePage):
+                    answers.files.append(ArchiveFile(kind.name, answer.path, answer.window, answer.sha256))
                 self._ration.take(series.id, answer.rows.num_rows)
                 if self._ration.left(series.id) == 0:
                     return False

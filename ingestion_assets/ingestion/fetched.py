@@ -10,6 +10,7 @@ import pyarrow as pa
 from ingestion_assets.ingestion.plan import Plan, Slice
 from ingestion_assets.intervals import Window, period_window
 from ingestion_assets.registry import Series
+from ingestion_assets.stores.archive_files import ArchiveFile
 from ingestion_assets.stores.gap_ledger import Hole
 from ingestion_assets.tables import Table
 
@@ -31,6 +32,7 @@ class Fetched:
     covered: list[Window] | None = None
     # Where the vendor was asked beside what was missing, because that takes no request more.
     besides: list[Window] = field(default_factory=list)
+    files: list[ArchiveFile] = field(default_factory=list)  # of archives, out of which rows came
 
     @classmethod
     def nothing(cls, table: Table, piece: Slice, error: Exception) -> Fetched:

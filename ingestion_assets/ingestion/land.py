@@ -7,8 +7,8 @@ that are held go away only when all is fetched again and everything was answered
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
@@ -18,6 +18,7 @@ from ingestion_assets.ingestion.plan import Options, Plan, Slice
 from ingestion_assets.ingestion.shelf import Shelf
 from ingestion_assets.intervals import Window, bars, floor, intersect, iso, period_window, subtract, union
 from ingestion_assets.sources.errors import SourceError
+from ingestion_assets.stores.archive_files import ArchiveFiles
 from ingestion_assets.stores.gap_ledger import NO_TRADES, GapLedger, Hole
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.stores.objects import StoreError
@@ -54,6 +55,8 @@ def land(
         if options.full_refresh and error is None and not table.keeps:
             replace = plan.missing if covered is None else intersect(plan.missing, covered)
         merge = shelf.take(good, replace=replace, covered=covered or (), now=fetched.now)
+        if error is None or not options.full_refresh:  # or what was restated has not been replaced
+            _note_files(table, ledger, fetched, covered or (), options)
         if error is not None:
             unanswered = _unanswered(shelf, fetched)
         examined = [*plan.missing, *(fetched.besides if error is None else ())]
@@ -114,6 +117,14 @@ def _covered(table: Table, fetched: Fetched, broken: pa.Table) -> list[Window] |
     moments = [moment for moment in broken.column(table.clock).to_pylist() if moment is not None]
     spoilt = [Window(floor(m, table.grain), floor(m, table.grain) + table.grain) for m in moments]
     return subtract(fetched.covered, spoilt)
+
+
+def _note_files(
+    table: Table, ledger: GapLedger, fetched: Fetched, covered: Sequence[Window], options: Options
+) -> None:
+    if fetched.files or (options.full_refresh and covered):
+        files, now = ArchiveFiles(ledger.catalog), fetched.now or datetime.now(UTC)
+        files.landed(table.path, fetched.slice.series.id, covered, fetched.files, now)
 
 
 def _unanswered(shelf: Shelf, fetched: Fetched) -> list[Window]:

@@ -108,6 +108,24 @@ ALERTS = sa.Table(
     sa.Column("told_at", UtcTime),
 )
 
+ARCHIVE_FILES = sa.Table(
+    "archive_files",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("vendor", sa.String(64), nullable=False),
+    sa.Column("path", sa.String(512), nullable=False),
+    sa.Column("table_path", sa.String(128), nullable=False),
+    sa.Column("series", sa.String(128), nullable=False),
+    sa.Column("start", UtcTime, nullable=False),
+    sa.Column("end", UtcTime, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("landed_at", UtcTime, nullable=False),
+    sa.Column("compared_at", UtcTime),
+    sa.Column("restated_at", UtcTime),
+    sa.Index("archive_files_of_series", "table_path", "series"),
+    sa.Index("archive_files_path", "vendor", "path"),
+)
+
 BUDGETS = sa.Table(
     "budgets",
     METADATA,

@@ -29,10 +29,11 @@ import pyarrow as pa
 
 from ingestion_assets.intervals import Window, floor, holes, micros, moment_of, month_window, months
 from ingestion_assets.registry import Series
+from ingestion_assets.sources.archives import Archive, FilePage
 from ingestion_assets.sources.derivatives import binance_files as files
 from ingestion_assets.sources.derivatives.binance_usdm import BinanceUsdm, spelled
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound
-from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
+from ingestion_assets.sources.feeds import Absent, Page, feed
 from ingestion_assets.sources.governor import Governor
 from ingestion_assets.sources.http import HttpClient, host_of
 from ingestion_assets.sources.market import SourceOptions
@@ -51,7 +52,7 @@ _HOLDS_NOTHING = "the archive's file holds no line"
 Read = Callable[[files.Archive], pa.Table]
 
 
-class BinanceVision(Vendor):
+class BinanceVision(Archive):
     name, domain, serves = "binance_vision", "derivatives", "binance"
 
     def __init__(self, options: SourceOptions) -> None:
@@ -64,6 +65,7 @@ class BinanceVision(Vendor):
             attempts=min(options.attempts, 3),
             concurrency=options.concurrency,
         )
+        self._sums: dict[str, str] = {}  # of the files that were read
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -90,12 +92,13 @@ class BinanceVision(Vendor):
             return files.trades(archive, self.options.settle, self._origin)
 
         for part in _days(window):
-            answer = await self._file(_daily("aggTrades", spelled(series.symbol), part), part, read)
+            path = _daily("aggTrades", spelled(series.symbol), part)
+            answer = await self._file(path, part, read)
             if isinstance(answer, Absent) or answer.num_rows == 0:
                 yield answer if isinstance(answer, Absent) else Absent(part, _HOLDS_NOTHING, 2)
                 continue
             for solid in _without_leaps(_within(AGG_TRADES_UM, answer, part), part):
-                yield solid
+                yield self._from(path, solid)
 
     @feed(OPEN_INTEREST_5M, phase="bulk", settle=APPEARS, whole=DAY, page_rows=288)
     async def open_interest(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
@@ -109,12 +112,13 @@ class BinanceVision(Vendor):
             answer = await self._file(_daily("metrics", spelled(series.symbol), before), before, read)
             carried = None if isinstance(answer, Absent) else answer
         for part in _days(window):
-            answer = await self._file(_daily("metrics", spelled(series.symbol), part), part, read)
+            path = _daily("metrics", spelled(series.symbol), part)
+            answer = await self._file(path, part, read)
             rows = [t for t in (carried, None if isinstance(answer, Absent) else answer) if t is not None]
             carried = None if isinstance(answer, Absent) else answer
             whole = OPEN_INTEREST_5M.distinct(pa.concat_tables(rows)) if rows else None
             for piece in _filled(OPEN_INTEREST_5M, whole, part, answer):
-                yield piece
+                yield self._from(path, piece)
 
     @feed(FUNDING_RATES, phase="bulk", settle=APPEARS, whole=DAY, page_rows=93)
     async def funding(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
@@ -124,11 +128,12 @@ class BinanceVision(Vendor):
         for month in months(window):
             whole = month_window(month)
             part = Window(max(whole.start, window.start), min(whole.end, window.end))
-            answer = await self._file(_monthly("fundingRate", spelled(series.symbol), whole), part, read)
+            path = _monthly("fundingRate", spelled(series.symbol), whole)
+            answer = await self._file(path, part, read)
             if isinstance(answer, Absent) or answer.num_rows == 0:
                 yield answer if isinstance(answer, Absent) else Absent(part, _HOLDS_NOTHING, 2)
             else:
-                yield Page(_within(FUNDING_RATES, answer, part), part, 2)
+                yield self._from(path, Page(_within(FUNDING_RATES, answer, part), part, 2))
 
     @property
     def _origin(self) -> str:
@@ -144,16 +149,18 @@ class BinanceVision(Vendor):
             part = Window(max(whole.start, window.start), min(whole.end, window.end))
             answer: pa.Table | Absent = Absent(part, "")
             if part.length >= _WORTH_A_MONTH:
-                answer = await self._file(_monthly(kind, symbol, whole), part, read)
+                path = _monthly(kind, symbol, whole)
+                answer = await self._file(path, part, read)
             if not isinstance(answer, Absent):
                 for piece in _filled(table, answer, part, answer):
-                    yield piece
+                    yield self._from(path, piece)
                 continue
             for day in _days(part):
-                answer = await self._file(_daily(kind, symbol, day), day, read)
+                path = _daily(kind, symbol, day)
+                answer = await self._file(path, day, read)
                 rows = None if isinstance(answer, Absent) else answer
                 for piece in _filled(table, rows, day, answer):
-                    yield piece
+                    yield self._from(path, piece)
 
     async def _file(self, path: str, window: Window, read: Read) -> pa.Table | Absent:
         """The rows of a file; Absent when there is none, or none that can be trusted."""
@@ -165,6 +172,7 @@ class BinanceVision(Vendor):
             with file:
                 try:
                     await self._compare(path, digest)
+                    self._sums[path] = digest
                     return await asyncio.to_thread(read, files.Archive(file, path))
                 except MalformedAnswer as error:
                     log.warning("%s", error)
@@ -173,20 +181,30 @@ class BinanceVision(Vendor):
         raise AssertionError("unreachable")
 
     async def _compare(self, path: str, digest: str) -> None:
-        name = path.rpartition("/")[2]
+        name, published = path.rpartition("/")[2], await self.checksum(path)
+        if published is None:
+            log.info("%s has no CHECKSUM; the sums inside the file have to do", name)
+        elif published != digest:
+            raise MalformedAnswer(
+                f"{name} has the SHA-256 {digest[:16]}…, its CHECKSUM says {published[:16]}…: "
+                "the file is not used"
+            )
+
+    async def checksum(self, path: str) -> str | None:
         try:
             text = await self._client.get(f"{path}.CHECKSUM", parse=bytes)
         except NotFound:
-            log.info("%s has no CHECKSUM; the sums inside the file have to do", name)
-            return
+            return None
         words = text.decode("ascii", "replace").split()
         if not words or len(words[0]) != 64:
-            raise MalformedAnswer(f"{name}.CHECKSUM is no SHA-256: {text[:80]!r}")
-        if words[0].lower() != digest:
-            raise MalformedAnswer(
-                f"{name} has the SHA-256 {digest[:16]}…, its CHECKSUM says {words[0][:16].lower()}…: "
-                "the file is not used"
-            )
+            raise MalformedAnswer(f"{path.rpartition('/')[2]}.CHECKSUM is no SHA-256: {text[:80]!r}")
+        return words[0].lower()
+
+    def _from(self, path: str, piece: Page | Absent) -> Page | Absent:
+        """A page with the file that it came from, if that was there."""
+        if isinstance(piece, Absent) or path not in self._sums:
+            return piece
+        return FilePage(piece.rows, piece.window, piece.requests, path, self._sums[path])
 
 
 def _monthly(kind: str, symbol: str, month: Window) -> str:
