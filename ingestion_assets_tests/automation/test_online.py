@@ -111,10 +111,18 @@ class TestCheck:
         evaluation, figures = self.checked(world)
         assert not evaluation.passed
         assert evaluation.severity == dg.AssetCheckSeverity.WARN
-        assert "1 keys would live for ever: run redis_ttl_sweep" in evaluation.description
+        assert "1 keys would live for ever: run redis_ttl_sweep with features:*" in evaluation.description
         assert figures["examples"] == [f"features:market:BTC-USDT:1m:{times[0]}"]
         sweep(world)
         assert self.checked(world)[0].passed
+
+    @pytest.mark.parametrize("domain", ["onchain", "social", "news"])
+    def test_looks_at_every_domain(self, world, client, domain):
+        put(world)
+        client.set(f"features:{domain}:a:1h:60", "{}")
+        evaluation, figures = self.checked(world)
+        assert not evaluation.passed
+        assert (figures["without_ttl"], figures["examples"]) == (1, [f"features:{domain}:a:1h:60"])
 
     def test_fails_on_rows_that_went_before_their_time(self, world, client):
         times = put(world)
