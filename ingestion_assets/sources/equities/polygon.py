@@ -21,7 +21,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import numpy as np
@@ -42,9 +42,9 @@ from ingestion_assets.sources.equities.polygon_rows import (
 )
 from ingestion_assets.sources.equities.sessions import Session, day_of, sessions
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound, RateLimited, SourceError
-from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
-from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.feeds import Absent, Page, feed
+from ingestion_assets.sources.governor import Budget
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import Market, SourceOptions
 from ingestion_assets.sources.paging import checked
 from ingestion_assets.sources.present import slots, taken_at
@@ -59,35 +59,22 @@ _STALLS_BORNE = 3
 _TICKER = re.compile(r"[A-Za-z][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,4})?")
 
 
-class Polygon(Vendor):
+class Polygon(HttpVendor):
     name, domain, serves = "polygon", "equities", "polygon"
     needs = "polygon_api_key"
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
-        base = options.base_url or PUBLIC_URL
-        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
-        self._client = HttpClient(
-            base,
-            Governor(host_of(base) + "/polygon", None, self._counter),
+        self._client = self._door(
+            options.base_url or PUBLIC_URL,
+            "/polygon",
+            None,
             classify=self._classify,
-            timeout=options.timeout,
-            attempts=options.attempts,
-            concurrency=options.concurrency,
             headers={"Authorization": f"Bearer {options.api_key}"} if options.api_key else {},
         )
         self._snapshots = Together(self._tickers, TICKERS_AT_ONCE)
         self._splits: dict[str, pa.Table] = {}
         self._splitting = asyncio.Lock()
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._client.__aexit__(*exception)
-        if self._counter is not None:
-            await self._counter.close()
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:

@@ -21,7 +21,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Self
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -31,9 +30,9 @@ from ingestion_assets.registry import Series, check_id
 from ingestion_assets.sources.backwards import backwards
 from ingestion_assets.sources.clock import read_at, told_now
 from ingestion_assets.sources.errors import MalformedAnswer, QuotaSpent, SourceError, excerpt
-from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
-from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.feeds import Absent, Page, feed
+from ingestion_assets.sources.governor import Budget
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.onchain.covalent_rows import (
     AT_ONCE,
@@ -55,34 +54,21 @@ _BARE = {"no-logs": "true"}  # the events of a transaction are a hundred times a
 _ID = re.compile(r"([A-Za-z0-9-]+)[.:/]([A-Za-z0-9_-]+)")
 
 
-class Covalent(Vendor):
+class Covalent(HttpVendor):
     name, domain, serves = "covalent", "onchain", "covalent"
     needs = "covalent_api_key"
     allowance = Allowance("month", "requests")
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
-        base = options.base_url or PUBLIC_URL
-        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
-        self._client = HttpClient(
-            base,
-            Governor(host_of(base) + "/covalent", LIMIT, self._counter),
+        self._client = self._door(
+            options.base_url or PUBLIC_URL,
+            "/covalent",
+            LIMIT,
             classify=_classify,
-            timeout=options.timeout,
-            attempts=options.attempts,
-            concurrency=options.concurrency,
             headers={"Authorization": f"Bearer {options.api_key}"} if options.api_key else {},
         )
         self._walks: dict[str, _Walk] = {}
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._client.__aexit__(*exception)
-        if self._counter is not None:
-            await self._counter.close()
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:

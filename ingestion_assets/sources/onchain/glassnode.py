@@ -19,7 +19,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 
@@ -27,9 +27,10 @@ from ingestion_assets.intervals import Window, iso, moment_of, month_of, month_w
 from ingestion_assets.registry import Series, check_id
 from ingestion_assets.sources.clock import read_at, told_now
 from ingestion_assets.sources.errors import RateLimited, SourceError, excerpt
-from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
-from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of, retry_after
+from ingestion_assets.sources.feeds import Absent, Page, feed
+from ingestion_assets.sources.governor import Budget
+from ingestion_assets.sources.http import retry_after
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.onchain.glassnode_metrics import Reading, normalise_metric, readings_of, revised
 from ingestion_assets.sources.spending import Allowance, paid
@@ -42,33 +43,20 @@ _ID = re.compile(r"([A-Za-z0-9_-]+)[.:/]([a-z0-9_]+)[./]([a-z0-9_]+)")
 _SHORT = re.compile(r"([A-Za-z0-9_-]+)[.:/]([a-z_]+)")
 
 
-class Glassnode(Vendor):
+class Glassnode(HttpVendor):
     name, domain, serves = "glassnode", "onchain", "glassnode"
     needs = "glassnode_api_key"
     allowance = Allowance("month", "credits")
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
-        base = options.base_url or PUBLIC_URL
-        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
-        self._client = HttpClient(
-            base,
-            Governor(host_of(base) + "/glassnode", LIMIT, self._counter),
+        self._client = self._door(
+            options.base_url or PUBLIC_URL,
+            "/glassnode",
+            LIMIT,
             classify=_problem_of,
-            timeout=options.timeout,
-            attempts=options.attempts,
-            concurrency=options.concurrency,
             headers={"X-Api-Key": options.api_key} if options.api_key else {},
         )
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._client.__aexit__(*exception)
-        if self._counter is not None:
-            await self._counter.close()
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import numpy as np
@@ -26,9 +26,9 @@ import pyarrow as pa
 from ingestion_assets.intervals import Window, micros
 from ingestion_assets.registry import Series, Strategy, check_id
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound, SourceError
-from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
-from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.feeds import Absent, Page, feed
+from ingestion_assets.sources.governor import Budget
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import Market, SourceOptions
 from ingestion_assets.sources.present import slots, taken_at
 from ingestion_assets.sources.snapshots.coingecko_rows import (
@@ -66,7 +66,7 @@ _TICKERS = {
 _CURRENCIES = ("usd", "eur", "gbp", "jpy", "chf", "cny", "krw", "try", "brl", "btc", "eth", "bnb", "sats")
 
 
-class CoinGecko(Vendor):
+class CoinGecko(HttpVendor):
     name, domain, serves = "coingecko", "snapshots", "coingecko"
     needs: ClassVar[str | None] = "coingecko_api_key"
     strategy = Strategy.FLATPACK_SNAPSHOT_STREAM
@@ -75,27 +75,14 @@ class CoinGecko(Vendor):
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
-        base = options.base_url or PUBLIC_URL
-        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
-        self._client = HttpClient(
-            base,
-            Governor(f"{host_of(base)}/{self.name}", DEMO, self._counter),
+        self._client = self._door(
+            options.base_url or PUBLIC_URL,
+            f"/{self.name}",
+            DEMO,
             classify=self._classify,
-            timeout=options.timeout,
-            attempts=options.attempts,
-            concurrency=options.concurrency,
             headers={"x-cg-demo-api-key": options.api_key} if options.api_key else {},
         )
         self._markets: dict[str, Together[Mapping[str, Any]]] = {}
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._client.__aexit__(*exception)
-        if self._counter is not None:
-            await self._counter.close()
 
     async def now(self) -> datetime:
         """A snapshot is of the moment of asking, which our own clock tells; a simulated world has its own."""

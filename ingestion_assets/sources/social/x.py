@@ -22,7 +22,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 
@@ -31,9 +31,10 @@ from ingestion_assets.registry import Series, check_id
 from ingestion_assets.sources.backwards import backwards
 from ingestion_assets.sources.clock import read_at, told_now
 from ingestion_assets.sources.errors import MalformedAnswer, SourceError
-from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
-from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of, with_patience
+from ingestion_assets.sources.feeds import Absent, Page, feed
+from ingestion_assets.sources.governor import Budget
+from ingestion_assets.sources.http import with_patience
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.paging import by_time
 from ingestion_assets.sources.social.x_posts import (
@@ -55,7 +56,7 @@ LONGEST_QUERY = 128  # as many characters as a series' symbol may have
 _FIELDS = "author_id,created_at,edit_history_tweet_ids,lang,note_tweet,public_metrics,referenced_tweets"
 
 
-class X(Vendor):
+class X(HttpVendor):
     name, domain, serves = "x", "social", "x"
     needs = "twitter_bearer_token"
     usual = (POSTS,)
@@ -63,27 +64,15 @@ class X(Vendor):
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
-        base = options.base_url or PUBLIC_URL
-        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
-        self._client = HttpClient(
-            base,
-            Governor(host_of(base) + "/2/tweets", LIMIT, self._counter),
+        self._client = self._door(
+            options.base_url or PUBLIC_URL,
+            "/2/tweets",
+            LIMIT,
             classify=self._classify,
             learn=_used,
-            timeout=options.timeout,
             attempts=1,  # of what costs money each attempt is paid for, so they are made here
-            concurrency=options.concurrency,
             headers={"Authorization": f"Bearer {options.api_key}"} if options.api_key else {},
         )
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._client.__aexit__(*exception)
-        if self._counter is not None:
-            await self._counter.close()
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:
