@@ -92,8 +92,15 @@ def fetched_asset(table: Table) -> dg.AssetsDefinition:
         keys, bench, now = keys_of_run(context), workbench.open(), datetime.now(UTC)
         options, until = options_of(config, table), parse_moment(config.until) if config.until else None
         slices, refused = slices_for(bench, keys, config.lookback_minutes, now, table.domain, until)
+        # A key that nobody set is no failure of the run; one that is wrong is.
+        lacking = {piece.series.id: bench.unkeyed(table, piece.series) for piece in slices}
         landing = bench.ingest(
-            table, slices, run=f"run:{context.run.run_id}", options=options, refused=refused
+            table,
+            [piece for piece in slices if lacking[piece.series.id] is None],
+            run=f"run:{context.run.run_id}",
+            options=options,
+            refused=refused,
+            unasked=[(piece, why) for piece in slices if (why := lacking[piece.series.id])],
         )
         if config.dry_run:
             _show(context, landing)

@@ -40,6 +40,7 @@ class Landed:
     query: str
     delisted_at: datetime | None
     touched_from: datetime | None
+    reason: str = ""  # why nobody was asked
 
     @classmethod
     def of(
@@ -48,7 +49,7 @@ class Landed:
         fetched: Fetched,
         merge: Merge,
         *,
-        error: Exception | None,
+        error: Exception | None = None,
         dry_run: bool = False,
         quarantined: int = 0,
         expected: int = 0,
@@ -88,6 +89,7 @@ class Landed:
         """Small, flat, for a program to read; Dagster's metadata is made from it."""
         return {
             "status": self.status,
+            "reason": self.reason,
             "rows": self.rows,
             "new_rows": self.new,
             "changed_rows": self.changed,

@@ -31,6 +31,7 @@ from ingestion_assets.tables.onchain import BALANCES, METRICS, TRANSACTIONS
 from ingestion_assets.tables.sentiment import NEWS_SENTIMENT, POSTS_SENTIMENT
 from ingestion_assets.tables.social import POSTS
 from ingestion_assets.workbench import Workbench
+from ingestion_assets.workbench.access import unkeyed
 
 # What is fetched of a source's series, the table that the answer tells of first.
 TABLES: dict[str, tuple[Table, ...]] = {
@@ -54,13 +55,27 @@ class Wanted:
     most: int | None = None  # so many of the newest rows only
 
 
-def checked_vendor(bench: Workbench, source: str) -> type[Vendor]:
-    """Who is asked for the series of a source, with the key that it takes."""
-    kind = next(one for one in bench.vendors if one.serves == source)
-    if not bench.keyed(kind):
-        names = " and ".join(name.upper() for name in (kind.needs, kind.secret) if name)
-        raise Unprocessable(f"{source} needs a key, so nothing was asked: set {names}")
-    return kind
+def unasked(bench: Workbench, source: str) -> Ingested | None:
+    """The answer where a source's key is not set, as the older system had it; None where it can be asked."""
+    reason = unkeyed(bench.settings, [_vendor(bench, source)])
+    if reason is None:
+        return None
+    return Ingested(
+        status="no_data",
+        path=None,
+        features_written=0,
+        rows=0,
+        new_rows=0,
+        fetched_rows=0,
+        left_open=[],
+        run_url=None,
+        reason=reason,
+    )
+
+
+def _vendor(bench: Workbench, source: str) -> type[Vendor]:
+    """Who is asked for the series of a source."""
+    return next(one for one in bench.vendors if one.serves == source)
 
 
 def registered(bench: Workbench, dagster: DagsterApi, text: str, now: datetime) -> Series:
@@ -72,7 +87,7 @@ def registered_feed(bench: Workbench, dagster: DagsterApi, url: str, now: dateti
     """The series of a feed's URL; what is no feed, or lies where nobody may go, is not registered."""
     import asyncio
 
-    rss = bench.vendor(checked_vendor(bench, "rss"))
+    rss = bench.vendor(_vendor(bench, "rss"))
     check_public(url, allowed=rss.allowed)  # type: ignore[attr-defined]
 
     def found() -> Series:

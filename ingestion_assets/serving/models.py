@@ -78,7 +78,8 @@ class Ingested(BaseModel):
         description="Time that was asked for and of which not everything came, at most ten stretches of a "
         "month: the next run fetches it."
     )
-    run_url: str
+    run_url: str | None
+    reason: str | None = Field(default=None, description="Why nobody was asked: a key is not set.")
 
 
 class Started(BaseModel):
@@ -196,22 +197,29 @@ class Counts(BaseModel):
 
 
 class SeriesOutcome(BaseModel):
-    """What became of one series; `symbol`, `strategy` and `error_message` are those of its registry row."""
+    """What became of one series; `symbol`, `strategy` and `error_message` are those of its registry row.
 
-    series: str
+    A symbol of the request that stands for no series has an entry too, with the cause.
+    """
+
+    series: str | None
     symbol: str
-    strategy: str
+    strategy: str | None
     status: Literal["success", "error"]
     records: int = Field(description="Rows that were fetched and are new or changed.")
     succeeded: list[str] = Field(description="Assets of which partitions were made.")
     failed: dict[str, str] = Field(description="Assets that were not, or not wholly, each with the cause.")
     error_message: str | None
     run_urls: list[str]
+    asked: list[str] = Field(
+        default_factory=list, description="The symbols of the request that mean it: BTC-USD may be BTC-USDT."
+    )
 
 
 class Ingestion(BaseModel):
     status: Literal["success", "partial"] = Field(
-        description="`partial`: some series failed, the others were ingested. When none was it is a 502."
+        description="`partial`: some series failed, the others were ingested. When none was it is a 502, or "
+        "a 404 when none of the symbols is one that is kept."
     )
     result: Counts
     series: list[SeriesOutcome]

@@ -28,13 +28,16 @@ class Ended:
 
 
 class NobodyIngested(HTTPException):
-    """Every series failed; the text names the first, `series` tells of all."""
+    """Every series failed, or none of the symbols is one; the text names the first, `series` tells of all."""
 
     def __init__(self, what: str, series: Sequence[SeriesOutcome]) -> None:
-        first, more = series[0], len(series) - 1
+        first, more = next((one for one in series if one.run_urls), series[0]), len(series) - 1
         others = f"; and {more} more series" if more else ""
-        super().__init__(502, f"{what} failed: {first.series}: {first.error_message}{others}")
-        self.run_url = first.run_urls[0]
+        status = 502 if first.run_urls else 404
+        super().__init__(
+            status, f"{what} failed: {first.series or first.symbol}: {first.error_message}{others}"
+        )
+        self.run_url = first.run_urls[0] if first.run_urls else None
         self.series = [one.model_dump() for one in series]
 
 

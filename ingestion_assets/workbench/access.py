@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ingestion_assets.settings import Settings
@@ -37,6 +37,17 @@ def key(settings: Settings, kind: type[Vendor], field: str | None) -> SecretStr 
     if simulated(settings, kind.name):
         return SecretStr("simulated")
     raise AuthError(f"{kind.name} needs a key: set {field.upper()}")
+
+
+def unkeyed(settings: Settings, kinds: Iterable[type[Vendor]]) -> str | None:
+    """Which key is missing, where none of these vendors has what it takes; of none at all there is none."""
+    lacking = []
+    for kind in kinds:
+        if keyed(settings, kind):
+            return None
+        names = " and ".join(name.upper() for name in (kind.needs, kind.secret) if name)
+        lacking.append(f"{kind.name} needs a key: set {names}")
+    return "; or ".join(lacking) or None
 
 
 def able(settings: Settings, kinds: Sequence[type[Vendor]], table: Table, source: str) -> list[type[Vendor]]:

@@ -116,6 +116,11 @@ class Workbench:
         keyed = (kind for kind in self.vendors if self.keyed(kind))
         return table in INGESTED.values() or bool(feeds_of(table, series, keyed))
 
+    def unkeyed(self, table: Table, series: Series) -> str | None:
+        """Which key is missing, where that alone keeps a table of a series from being asked for."""
+        kinds = dict.fromkeys(kind for kind, _ in feeds_of(table, series, self.vendors))
+        return access.unkeyed(self.settings, kinds)
+
     def feeds(self, table: Table, series: Series) -> list[tuple[type[Vendor], Feed]]:
         """Who is asked for a table of a series, in that order."""
         return feeds_of(table, series, self.able(table, series.source))
@@ -180,12 +185,14 @@ class Workbench:
         run: str,
         options: Options | None = None,
         refused: Iterable[tuple[str, Exception]] = (),
+        unasked: Iterable[tuple[Slice, str]] = (),
     ) -> Generator[Landed]:
         """Fetch and land; the registry tells meanwhile who works on what, and afterwards how it ended.
 
         `refused` are partition keys whose series could not even be looked up; they come out as failed.
+        `unasked` are slices about which nobody is to be asked, with why; they come out as they are held.
         """
-        return ingesting.ingest(self, table, slices, run, options or Options(), refused)
+        return ingesting.ingest(self, table, slices, run, options or Options(), refused, unasked)
 
     def land_computed(
         self,

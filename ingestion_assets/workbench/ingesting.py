@@ -10,11 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ingestion_assets import ingestion
-from ingestion_assets.ingestion import Fetched, Landed, Options, Slice, fetch, land, unlanded
+from ingestion_assets.ingestion import Fetched, Landed, Options, Plan, Slice, fetch, land, unlanded
 from ingestion_assets.ingestion.candles import CandleDesk
 from ingestion_assets.ingestion.feeds import FeedDesk
 from ingestion_assets.ingestion.fetch import Desk
 from ingestion_assets.ingestion.progress import Progress
+from ingestion_assets.ingestion.shelf import Shelf
 from ingestion_assets.intervals import Window, month_window
 from ingestion_assets.registry import Series
 from ingestion_assets.stores.catalog import CatalogError
@@ -34,10 +35,13 @@ def ingest(
     run: str,
     options: Options,
     refused: Iterable[tuple[str, Exception]],
+    unasked: Iterable[tuple[Slice, str]],
 ) -> Generator[Landed]:
     pieces = list(slices)
     for key, error in refused:
         yield unlanded(table, Fetched.refused(table, key, error), error)
+    for piece, why in unasked:
+        yield _unasked(bench, table, piece, why)
     progress = Progress(None if options.dry_run else bench.registry, pieces, run)
     progress.begin()
     try:
@@ -48,6 +52,13 @@ def ingest(
     except BaseException as error:
         progress.interrupted(error)
         raise
+
+
+def _unasked(bench: Workbench, table: Table, piece: Slice, why: str) -> Landed:
+    """What is held stays; nothing is settled, so what is missing is fetched once somebody can be asked."""
+    held = Shelf(table, piece, bench.lake, run="", code_version=bench.code_version).held()
+    nothing = Fetched(piece, Plan(piece, [], []), table.empty())
+    return dataclasses.replace(Landed.of(table, nothing, held), status="no_data", reason=why)
 
 
 def _fetch_and_land(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,9 @@ from ingestion_assets.tables.derivatives import (
     OPEN_INTEREST_5M,
     PERP_1M,
 )
+from ingestion_assets.tables.onchain import METRICS
 from ingestion_assets_tests.market_world import MarketWorld, asset_key, failure_text, utc
+from ingestion_assets_tests.sources.replay import Replay, Reply
 
 LINK = "binance.LINK-USDT-PERP"
 
@@ -50,6 +53,26 @@ def test_a_month_of_everything_but_trades(world: MarketWorld) -> None:
         (figures,) = world.materialized(table).values()
         assert figures["rows"] == rows
         assert figures["path"].endswith(f"{table.path}/series={LINK}/month=2024-02/part-0.parquet")
+
+
+def test_without_a_key_there_is_no_data_and_with_a_wrong_one_the_run_fails(world: MarketWorld) -> None:
+    name = "glassnode.BTC.addresses.active_count"
+    world.bench.registry.add(Series(name, "onchain", "glassnode", "BTC:addresses/active_count"))
+    world.instance.add_dynamic_partitions("onchain", [name])
+    key = f"{datetime.now(UTC):%Y-%m}|{name}"
+    assert run(world, METRICS, key).success
+    (figures,) = world.materialized(METRICS).values()
+    assert (figures["status"], figures["rows"], figures["requests"]) == ("no_data", 0, 0)
+    assert figures["reason"] == "glassnode needs a key: set GLASSNODE_API_KEY"
+    assert not world.file(METRICS, key).exists(), "never an empty file"
+    assert world.bench.registry.require(name).error_message is None
+    with Replay({"/v1/metrics/addresses/active_count": Reply(401, {"error": "bad key"})}) as vendor:
+        world.setenv(GLASSNODE_API_KEY="wrong-0815", EXCHANGE_URLS=json.dumps({"glassnode": vendor.url}))
+        refused = run(world, METRICS, key)
+        assert not refused.success
+        assert "401" in failure_text(refused)
+        assert "wrong-0815" not in failure_text(refused)
+        assert vendor.count("/v1/metrics/addresses/active_count") == 1, "a wrong key is not tried again"
 
 
 def test_days_of_trades_in_one_run(world: MarketWorld) -> None:

@@ -33,8 +33,24 @@ def api(home: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
         ("onchain/glassnode", {"symbol": "BTC", "metric": "active_addresses"}, "set GLASSNODE_API_KEY"),
         ("onchain/covalent", {"chain_id": 1, "address": "0x" + "1" * 40}, "set COVALENT_API_KEY"),
         ("social/twitter", {"query": "bitcoin"}, "set TWITTER_BEARER_TOKEN"),
-        ("social/reddit", {"query": "bitcoin"}, "REDDIT_CLIENT_SECRET"),
+        ("social/reddit", {"query": "bitcoin"}, "set REDDIT_CLIENT_ID and REDDIT_CLIENT_SECRET"),
         ("news/newsapi", {"source_type": "api", "category": "business"}, "set NEWS_API_KEY"),
+    ],
+)
+def test_without_a_key_there_is_no_data_and_nobody_is_asked(
+    path: str, body: dict[str, Any], said: str, api: Api
+) -> None:
+    nothing = api("POST", f"/ingest/{path}", body=body, token=TOKEN)
+    assert nothing.status == 200, nothing.body
+    documented = {"status": "no_data", "path": None, "features_written": 0}
+    assert {name: nothing.json[name] for name in documented} == documented
+    assert said in nothing.json["reason"]
+    assert api.bench.registry.series() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
         ("news/rss", {"source_type": "rss", "feed_url": "http://10.0.0.1/x"}, "not on the public internet"),
         ("social/twitter", {"query": "x", "since": "2017-01-01T00:00:00Z"}, "since 2017"),
         ("social/twitter", {"query": "x", "since": "2999-01-01T00:00:00"}, "since 2999"),

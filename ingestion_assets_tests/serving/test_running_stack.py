@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ingestion_assets.registry import Series
 from ingestion_assets.settings import load_settings
+from ingestion_assets.tables import INGESTED
 from ingestion_assets_tests.browser.running_stack import RunningStack
 from ingestion_assets_tests.serving.conftest import CRON, TOKEN, Api
 
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("running_stack")
 
 
 WRONG_KEY = "wrong-5f0c2b9e7a"
+_SNAPSHOTS = {"strategy": "flatpack_snapshot_stream"}
 
 
 class Stack:
@@ -216,6 +218,20 @@ def test_a_backfill_tells_six_figures_that_add_up(api: Api) -> None:
     assert second["written"] <= 3
 
 
+def test_a_backfill_heals_a_month_whose_file_cannot_be_read(api: Api) -> None:
+    ask = {"exchange": "binance", "symbol": "XRP/USDT", "timeframe": "1m", "lookback_minutes": 15}
+    assert api("POST", "/ingest/admin/backfill/market", token=TOKEN, **ask).status == 200
+    table, series = INGESTED["1m"], "binance.XRP-USDT"
+    month = api.bench.lake.months(table, series)[-1]
+    path = Path(api.bench.lake.url(table, series, month).removeprefix("file://"))
+    path.write_bytes(b"no Parquet")
+    done = api("POST", "/ingest/admin/backfill/market", token=TOKEN, **ask)
+    assert done.status == 200, done.body
+    assert done.json["missing_before"] > 0
+    assert done.json["written"] >= done.json["missing_before"]
+    assert api.bench.lake.last_time(table, series) is not None
+
+
 def test_a_sweep_tells_what_it_looked_at(api: Api) -> None:
     ask = {"pattern": "features:market:*", "ttl_default": 3_600, "max_keys": 100}
     swept = api("POST", "/ingest/admin/features/ttl-sweep", token=TOKEN, **ask)
@@ -248,6 +264,32 @@ def test_an_ingestion_answers_in_the_shape_of_the_older_system(api: Api) -> None
         assert datetime.fromisoformat(result["startedAt"]) < datetime.fromisoformat(result["completedAt"])
         assert result["marketsIngested"] >= 2
     assert [a.json["result"]["trigger"] for a in answers] == ["manual", "manual", "cron", "registry"]
+
+
+def test_the_older_systems_symbols_are_ingested_and_one_that_is_unknown_is_told(api: Api) -> None:
+    ask = {"symbols": ["BTC-USD", "ETH-USD", "SPX"]}
+    some = api("POST", "/api/ingest", body=ask, token=TOKEN)
+    assert (some.status, some.json["status"]) == (200, "partial"), some.body
+    told = {(one["asked"] or [""])[0]: one for one in some.json["series"]}
+    assert {name: one["series"] for name, one in told.items()} == {
+        "BTC-USD": "binance.BTC-USDT",
+        "ETH-USD": "binance.ETH-USDT",
+        "SPX": None,
+    }
+    assert [told[name]["status"] for name in ask["symbols"]] == ["success", "success", "error"]
+    assert "mock.SPX-USD" in told["SPX"]["error_message"]
+    assert some.json["result"]["marketsIngested"] == 2
+    added = api("POST", "/api/v1/symbols", body={"symbol": "mock.SPX"} | _SNAPSHOTS, token=TOKEN)
+    assert (added.status, added.json["series"]) == (201, "mock.SPX-USD"), added.body
+    whole = api("POST", "/api/ingest", body=ask, token=TOKEN)
+    assert (whole.status, whole.json["status"]) == (200, "success"), whole.body
+    assert whole.json["result"]["marketsIngested"] == 3
+    spx = next(one for one in whole.json["series"] if one["series"] == "mock.SPX-USD")
+    assert set(spx["succeeded"]) >= {"snapshots/markets", "snapshots/prices", "snapshots/ohlc_4h"}
+    assert whole.json["result"]["snapshotsIngested"] >= 1
+    by_cron = api("GET", "/api/cron", headers={"Authorization": f"Bearer {CRON}"})
+    assert "mock.SPX-USD" in [one["series"] for one in by_cron.json["series"]]
+    assert api("DELETE", "/api/v1/symbols/mock.SPX-USD", token=TOKEN).status == 200
 
 
 def test_symbols_are_added_switched_and_removed(api: Api) -> None:

@@ -7,26 +7,32 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from fastapi import APIRouter
-from starlette.exceptions import HTTPException
 
 from ingestion_assets.dagster_api.runs import Run, at_work, run_page
 from ingestion_assets.intervals import Window
 from ingestion_assets.serving import ingestion
+from ingestion_assets.serving.asked import Asked, asked
 from ingestion_assets.serving.context import Context, Given
 from ingestion_assets.serving.models import Counts, Ingestion, IngestWanted, NothingIngested, Started
 from ingestion_assets.serving.outcomes import Ended, NobodyIngested, outcomes
-from ingestion_assets.serving.parameters import market_series
-from ingestion_assets.serving.problems import Problem, Responses, StillRunning
-from ingestion_assets.tables import DERIVED, FETCHED, INGESTED, STATISTICS, Table
+from ingestion_assets.serving.problems import Responses, StillRunning
+from ingestion_assets.tables import DERIVED, FETCHED, INGESTED, SNAPSHOTS, STATISTICS, Table
+from ingestion_assets.tables.snapshots import MARKET_SNAPSHOTS, OHLC_4H
 
 router = APIRouter(tags=["ingest"])
 Trigger = Literal["manual", "cron", "registry"]
-RUNS: Responses = {202: {"model": Started}, 404: {"model": Problem}, 502: {"model": NothingIngested}}
+RUNS: Responses = {
+    202: {"model": Started},
+    404: {"model": NothingIngested},
+    502: {"model": NothingIngested},
+}
+# What the older system ingested: an exchange's candles, or what a provider shows and tells of a market.
+MARKETS = [INGESTED["1m"], *SNAPSHOTS.values()]
 
 
 @router.post("/api/ingest", response_model=Ingestion, responses=RUNS)
 async def ingest(given: Given, wanted: IngestWanted | None = None) -> Ingestion:
-    """The symbols, or every enabled series."""
+    """The symbols, or every enabled market, of exchanges and of providers."""
     return await _executed(given, "manual", wanted.symbols if wanted else None)
 
 
@@ -51,26 +57,33 @@ async def execute(given: Given) -> Ingestion:
 async def _executed(given: Context, trigger: Trigger, symbols: list[str] | None) -> Ingestion:
     began, deadline = datetime.now(UTC), given.launcher.deadline()
     cause = f"api_{trigger}" if symbols is None else "api_manual_some"
-    tables = list(FETCHED.values()) if trigger == "registry" else [INGESTED["1m"]]
-    launched = await asyncio.to_thread(_launch, given, tables, symbols, cause, began)
+    tables = list(FETCHED.values()) if trigger == "registry" else MARKETS
+    wanted = await asyncio.to_thread(asked, given.bench, symbols, tables) if symbols is not None else None
+    if wanted is not None and not wanted.series:
+        raise NobodyIngested("ingestion", wanted.refused)
+    launched = await asyncio.to_thread(_launch, given, tables, wanted, cause, began)
     runs = await given.launcher.all_ended([run for run, _ in launched], deadline)
     pairs = zip(runs, launched, strict=True)
     ended = [Ended(run, run_page(given.dagster, run.id), stretch) for run, (_, stretch) in pairs]
     known = {one.id: one for one in await asyncio.to_thread(given.bench.registry.series)}
     found = outcomes(ended, known)
+    if wanted is not None:
+        words = wanted.series
+        found = [one.model_copy(update={"asked": words.get(one.series or "", [])}) for one in found]
+        found += wanted.refused
     if found and not any(one.succeeded for one in found):
         raise NobodyIngested("ingestion", found)
-    whole = not any(one.failed for one in found)
+    whole = not any(one.status == "error" for one in found)
     return Ingestion(
         status="success" if whole else "partial", result=_counts(runs, began, trigger), series=found
     )
 
 
 def _launch(
-    given: Context, tables: list[Table], symbols: list[str] | None, cause: str, now: datetime
+    given: Context, tables: list[Table], wanted: Asked | None, cause: str, now: datetime
 ) -> list[tuple[str, ingestion.Stretch]]:
     """The runs, each with what it takes."""
-    if symbols is None:
+    if wanted is None:
         busy = at_work(given.dagster, ingestion.CAUSE, cause)
         if busy:  # who asks again and again does not pile up runs
             raise StillRunning(busy[-1], run_page(given.dagster, busy[-1]))  # the first that was launched
@@ -78,11 +91,10 @@ def _launch(
     for table in tables:
         usual = timedelta(minutes=ingestion.LOOK_BACK_MINUTES)
         window = Window(now - max(usual, table.late_after or usual), now)
-        names = ingestion.following(given.bench, table)
-        if not names and symbols is None:
+        kept = ingestion.following(given.bench, table)
+        names = [name for name in kept if wanted is None or name in wanted.series]
+        if not names:
             continue
-        if symbols is not None:
-            names = [_registered(given, text, names) for text in symbols]
         given.dagster.add_partitions(table.domain, _new(given, table, names))
         for stretch in ingestion.stretches(given.dagster, table, set(names)):
             back = ingestion.minutes_back(window, now)
@@ -96,28 +108,15 @@ def _new(given: Context, table: Table, names: list[str]) -> list[str]:
     return [name for name in names if name not in there]
 
 
-def _registered(given: Context, text: str, names: list[str]) -> str:
-    name = market_series(text, None, given.settings.exchange_name)
-    elsewhere = [other for other in names if other.partition(".")[2] == name.partition(".")[2]]
-    if name not in names and "." not in text and len(elsewhere) == 1:
-        return elsewhere[0]  # BTC-USD, when the one that is registered is another exchange's
-    if name not in names:
-        raise HTTPException(
-            404,
-            f"symbol {text!r} is {name}, which is not registered, enabled and fetched by request: "
-            "POST /api/v1/symbols registers it",
-        )
-    return name
-
-
 def _counts(runs: list[Run], began: datetime, trigger: Trigger) -> Counts:
     fetched = set(FETCHED)
-    derived = {table.path for table in DERIVED.values()}
+    aggregates = {table.path for table in (*DERIVED.values(), OHLC_4H)}
+    snapshots = {STATISTICS["market_snapshot"].path, MARKET_SNAPSHOTS.path}
     landed = ("new_rows", "changed_rows")
     return Counts(
         marketsIngested=len(ingestion.series_of(runs, fetched)),
-        snapshotsIngested=ingestion.total(runs, {STATISTICS["market_snapshot"].path}, *landed),
-        aggregatesIngested=ingestion.total(runs, derived, *landed),
+        snapshotsIngested=ingestion.total(runs, snapshots, *landed),
+        aggregatesIngested=ingestion.total(runs, aggregates, *landed),
         comparisonsIngested=ingestion.total(runs, {STATISTICS["market_comparison"].path}, *landed),
         roiStatsIngested=ingestion.total(runs, {STATISTICS["roi_statistics"].path}, *landed),
         startedAt=began,

@@ -17,12 +17,12 @@ from ingestion_assets.serving.feed_ingestion import (
     TABLES,
     Wanted,
     answered,
-    checked_vendor,
     launch,
     registered,
     registered_feed,
     since,
     tried,
+    unasked,
 )
 from ingestion_assets.serving.models import (
     Ingested,
@@ -120,7 +120,8 @@ async def news(given: Given, source: Source, wanted: NewsIngest) -> Ingested:
 
 async def _ingested(given: Context, what: str, wanted: Wanted, now: datetime) -> Ingested:
     """The series is registered if need be, its run launched and waited for."""
-    checked_vendor(given.bench, wanted.source)
+    if (nothing := unasked(given.bench, wanted.source)) is not None:
+        return nothing
     deadline = given.launcher.deadline()
     register = registered_feed if wanted.source == "rss" else registered
 
