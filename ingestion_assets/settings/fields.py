@@ -222,27 +222,19 @@ class Settings(BaseSettings):
     @cached_property
     def dagster_address(self) -> str:
         """Where Dagster's webserver is asked."""
-        return (
-            self.dagster_url.rstrip("/")
-            if self.dagster_url
-            else _address(self.dagster_host, self.dagster_port)
-        )
+        return _address(self.dagster_url, self.dagster_host, self.dagster_port)
 
     @cached_property
     def api_address(self) -> str:
         """Where the HTTP API is asked."""
-        return (
-            self.api_base_url.rstrip("/")
-            if self.api_base_url
-            else _address(self.ingest_host, self.ingest_port)
-        )
+        return _address(self.api_base_url, self.ingest_host, self.ingest_port)
 
     @cached_property
     def all_market_jobs(self) -> tuple[MarketJob, ...]:
         return (*self.market_jobs, *self.market_ingest_jobs)
 
 
-def _address(host: str, port: int) -> str:
-    """How a server that listens there is asked from this machine."""
+def _address(url: str | None, host: str, port: int) -> str:
+    """The given one, or how a server that listens there is asked from this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 told apart
-    return f"http://{host}:{port}"
+    return url.rstrip("/") if url else f"http://{host}:{port}"
