@@ -130,8 +130,9 @@ def test_rows_of_an_older_schema_are_read_in_todays_columns_and_merged(lake: Lak
 
 def broken_files() -> dict[str, bytes]:
     good = encode(TABLE, candles(range(500)), NOTES)
+    first = pq.ParquetFile(pa.BufferReader(good)).metadata.row_group(0).column(0)
     body = bytearray(good)
-    body[600] ^= 1  # in a data page: only its checksum can tell
+    body[first.data_page_offset + first.total_compressed_size - 1] ^= 1  # only the page's checksum can tell
     return {
         "nothing": b"",
         "garbage": random.Random(0).randbytes(2000),
