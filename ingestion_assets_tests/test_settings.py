@@ -274,6 +274,24 @@ def test_derived_values(monkeypatch: pytest.MonkeyPatch) -> None:
         settings.profile = "live"
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:7"),
+        ("0.0.0.0", "http://127.0.0.1:7"),
+        ("::", "http://[::1]:7"),
+        ("fe80::1", "http://[fe80::1]:7"),
+    ],
+)
+def test_a_server_is_asked_where_it_listens_unless_it_is_said_to_be_elsewhere(
+    host: str, address: str
+) -> None:
+    here = load_settings(dagster_host=host, dagster_port=7, ingest_host=host, ingest_port=7)
+    assert here.dagster_address == here.api_address == address
+    there = load_settings(dagster_url="http://d:1/", api_base_url="http://a:2/")
+    assert (there.dagster_address, there.api_address) == ("http://d:1", "http://a:2")
+
+
 def example_lines() -> dict[str, str]:
     """Names and values of .env.example; a line that is commented out counts too."""
     text = (ROOT / ".env.example").read_text()
