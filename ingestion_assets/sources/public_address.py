@@ -112,15 +112,28 @@ async def fetch_public(
             await asyncio.to_thread(check_public, url, allowed, lookup)
             try:
                 async with session.get(url, allow_redirects=False) as answer:
+                    told = {name: _readable(value) for name, value in answer.headers.items()}
                     if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
-                        url = urljoin(url, answer.headers["Location"])
+                        url = _led(url, _readable(answer.headers["Location"]))
                         continue
-                    return Document(url, answer.status, dict(answer.headers), await _body(answer, most_bytes))
+                    return Document(url, answer.status, told, await _body(answer, most_bytes))
             except TimeoutError:
                 raise VendorDown(f"{clean_url(url)} did not answer within {seconds:g} s") from None
             except aiohttp.ClientError as error:
                 raise VendorDown(f"{clean_url(url)}: {type(error).__name__}: {error}") from None
     raise BadRequest(f"{clean_url(url)}: more than {REDIRECTS} redirects")
+
+
+def _readable(value: str) -> str:
+    """A header's value without the bytes that are no UTF-8, which can be neither kept nor shown."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _led(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise NotPublic(f"{clean_url(url)} leads to {location[:80]!r}, which is no URL ({error})") from None
 
 
 async def _body(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:

@@ -21,9 +21,12 @@ PROCESSOR_SECONDS = 10
 MOST_ENTRIES = 5_000
 MOST_BYTES = 10 << 20
 _PACKED = b"\x1f\x8b"
-# Half of a surrogate pair by its number: the parser breaks on it.
-_HALVES = re.compile(
-    rb"&#(?:0*(?:5529[6-9]|55[3-9]\d\d|56\d{3}|57[0-2]\d\d|573[0-3]\d|5734[0-3])|x0*d[89a-f][0-9a-f]{2});",
+# Numbers of no sign, halves of surrogate pairs and those beyond the last one: the parser breaks on them.
+_NO_SIGNS = re.compile(
+    rb"&#(?:0*(?:5529[6-9]|55[3-9]\d\d|56\d{3}|57[0-2]\d\d|573[0-3]\d|5734[0-3]"
+    rb"|111411[2-9]|11141[2-9]\d|1114[2-9]\d\d|111[5-9]\d{3}|11[2-9]\d{4}|1[2-9]\d{5}|[2-9]\d{6}|[1-9]\d{7,})(?!\d)"
+    rb"|x0*(?:d[89a-f][0-9a-f]{2}|11[0-9a-f]{4}|1[2-9a-f][0-9a-f]{4}|[2-9a-f][0-9a-f]{5}|[1-9a-f][0-9a-f]{6,})"
+    rb"(?![0-9a-f]));?",
     re.IGNORECASE,
 )
 _PLAIN = ("title", "summary", "author", "link", "id")
@@ -35,7 +38,7 @@ def entries(body: bytes, headers: dict[str, str]) -> dict[str, Any]:
 
     # The text is stored as sent, so nothing is cleaned or made absolute.
     found = feedparser.parse(
-        io.BytesIO(_HALVES.sub(b"?", _unpacked(body))),
+        io.BytesIO(_NO_SIGNS.sub(b"?", _unpacked(body))),
         response_headers=headers,
         sanitize_html=False,
         resolve_relative_uris=False,

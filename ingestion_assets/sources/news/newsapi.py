@@ -143,7 +143,7 @@ class NewsApi(Vendor):
 
     async def _ask(self, path: str, params: Mapping[str, Any]) -> _Found:
         async def once() -> _Found:
-            return await self._client.get(path, params, parse=self._found)
+            return await self._client.get(path, params, parse=self._found, offload=True)
 
         return await paid(self.options.purse, 1, once, lambda _: 1)
 

@@ -1,11 +1,13 @@
-"""Words out of HTML, and items told apart: pure, and nothing but the standard library."""
+"""Words out of HTML that anybody may have written, and items told apart: pure, and quick whatever comes."""
 
 from __future__ import annotations
 
 import hashlib
-from html.parser import HTMLParser
+import re
+from html import unescape
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+MOST_MARKUP = 1 << 20  # characters of one text
 _UNSEEN = {"script", "style", "head", "template", "noscript", "iframe", "object", "svg"}
 _INLINE = {"a", "abbr", "b", "bdi", "cite", "code", "em", "font", "i", "mark", "q", "s", "small", "span"}
 _INLINE |= {"strong", "sub", "sup", "time", "u", "wbr", "del", "ins", "kbd", "var"}
@@ -27,44 +29,99 @@ _TRACKERS = {
 _TRACKERS |= {"guccounter", "ncid", "smid", "taid", "__source", "feature", "rss"}
 
 
-class _Words(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+# A name, then anything but the tag's end; what stands in quotes behind `=` does not end it.
+_STARTING = re.compile(
+    r"""<([a-zA-Z][^\t\n\r\f />\x00]*+)"""
+    r"""(?:[^>=/]++|/(?!>)|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]++)?+)*+(/?)>"""
+)
+_NAMED = re.compile(r"<(/?)\s*+([a-zA-Z][^\t\n\r\f />\x00]*+)")
+_OPENING = re.compile(r"<(?=[a-zA-Z/!?])")
+_COMMENT_END = re.compile(r"--!?\s*+>")
+_NEVER_MARKUP = {tag: re.compile(rf"(?=</\s*+{tag}[\s/>])", re.IGNORECASE) for tag in ("script", "style")}
+_LONG_NUMBER = re.compile(r"&#(?:0*+[0-9]{8,}+|[xX]0*+[0-9a-fA-F]{7,}+);?")  # none of them is a sign
+
+
+class _Words:
+    """The words between the tags. However odd the markup is, it takes time in proportion to its length.
+
+    What begins like a tag and does not end is words. After the first one that would end but for its
+    quotes, quotes mean nothing any more: otherwise each would be looked for up to the end of the text.
+    """
+
+    def __init__(self, markup: str) -> None:
         self.pieces: list[str] = []
+        self._markup = markup
+        self._quotes = True
         self._unseen: list[str] = []
+        self._open = dict.fromkeys(_UNSEEN, 0)
+        self._last = {">": markup.rfind(">"), "]]>": markup.rfind("]]>")}
+        self._comments_end = True
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _UNSEEN:
+    def read(self) -> str:
+        at, end = 0, len(self._markup)
+        while (found := _OPENING.search(self._markup, at)) and found.start() < self._last[">"]:
+            self._say(at, found.start())
+            at = self._behind(found.start())
+            if at == found.start():  # it is no markup
+                self._say(at, at + 1)
+                at += 1
+        self._say(at, end)
+        return "".join(self.pieces)
+
+    def _say(self, start: int, end: int) -> None:
+        if start < end and not self._unseen:
+            words = self._markup[start:end]
+            self.pieces.append(unescape(_LONG_NUMBER.sub("\ufffd", words)) if "&" in words else words)
+
+    def _behind(self, at: int) -> int:
+        """Where the piece of markup ends that may begin here; where it began: it is none."""
+        text = self._markup
+        if text.startswith("<!--", at):
+            found = _COMMENT_END.search(text, at + 4) if self._comments_end else None
+            self._comments_end = found is not None
+            return found.end() if found else at
+        if text[at : at + 9].upper() == "<![CDATA[":
+            return text.index("]]>", at) + 3 if at < self._last["]]>"] else at
+        named = _NAMED.match(text, at)
+        if named is None:
+            return text.index(">", at) + 1
+        tag = named[2].lower()
+        if named[1]:
+            self._leave(tag)
+            return text.index(">", named.end()) + 1
+        whole = _STARTING.match(text, at) if self._quotes else None
+        self._quotes = whole is not None
+        end = whole.end() if whole else text.index(">", at) + 1
+        closed = bool(whole[2]) if whole else text[end - 2] == "/"
+        self._enter(tag, closed)
+        if closed or tag not in _NEVER_MARKUP:
+            return end
+        over = _NEVER_MARKUP[tag].search(text, end)
+        return over.start() if over else len(text)
+
+    def _enter(self, tag: str, closed: bool) -> None:
+        if tag in _UNSEEN and not closed:
             self._unseen.append(tag)
+            self._open[tag] += 1
         elif tag not in _INLINE:
             self.pieces.append(" ")
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in _INLINE:
-            self.pieces.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self._unseen:
-            while self._unseen.pop() != tag:
-                pass
+    def _leave(self, tag: str) -> None:
+        if self._open.get(tag):
+            while (inner := self._unseen.pop()) != tag:
+                self._open[inner] -= 1
+            self._open[tag] -= 1
         elif tag not in _INLINE:
             self.pieces.append(" ")
-
-    def handle_data(self, data: str) -> None:
-        if not self._unseen:
-            self.pieces.append(data)
 
 
 def plain(markup: str | None) -> str:
-    """What a reader sees of it, on one line."""
+    """What a reader sees of it, on one line; of a very long one its beginning."""
     if not markup:
         return ""
     if "<" not in markup and "&" not in markup:
         return " ".join(markup.split())
-    words = _Words()
-    words.feed(markup)
-    words.close()
-    return " ".join("".join(words.pieces).split())
+    return " ".join(_Words(markup[:MOST_MARKUP]).read().split())
 
 
 def all_said(title: str | None, summary: str | None, content: str | None) -> str:

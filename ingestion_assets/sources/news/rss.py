@@ -56,14 +56,17 @@ class Rss(Vendor):
     async def look_up(self, symbol: str) -> Market:
         """A feed by its URL; it is listed since its oldest item."""
         found = await self.poll(symbol)
-        rows = feed_rows(found.entries, publisher="", now=found.now, held={}, origin="")
+        rows = await asyncio.to_thread(
+            feed_rows, found.entries, publisher="", now=found.now, held={}, origin=""
+        )
         oldest = _reaches_back(rows) or floor(found.now, NEWS_ITEMS.grain)
         return Market(found.title, oldest, None, trading=True, timeframes=frozenset())
 
     @feed(NEWS_ITEMS, phase="rest", settle=timedelta(0), page_rows=100)
     async def items(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         found, asked = await self._fresh(url_of(series))
-        rows = self.rows(series, found)
+        # Beside the event loop: anybody's markup is read, and the lake.
+        rows = await asyncio.to_thread(self.rows, series, found)
         times, period = NEWS_ITEMS.times(rows), period_window(f"{window.start:%Y-%m}")
         # Of its whole month, not only of the window: some items come late, or are edited.
         inside = rows.filter(pa.array((times >= micros(period.start)) & (times < micros(period.end))))

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,17 @@ from ingestion_assets.sources.news.feed_document import MEMORY, MOST_ENTRIES
 from ingestion_assets.sources.news.polling import poll, read
 from ingestion_assets.sources.news.rss import Rss
 from ingestion_assets.sources.public_address import NotPublic
-from ingestion_assets_tests.sources.news.feeds import PATH, item, polled, recently, rss, served
+from ingestion_assets_tests.sources.news.feeds import (
+    PATH,
+    ask,
+    item,
+    polled,
+    recently,
+    rows_of,
+    rss,
+    series,
+    served,
+)
 from ingestion_assets_tests.sources.replay import Replay, Reply
 
 HOST = "127.0.0.1"
@@ -166,11 +178,91 @@ def test_who_says_nothing_is_not_waited_for():
 
 @pytest.mark.parametrize(
     "target",
-    ["http://10.0.0.1/x", "http://169.254.169.254/latest/meta-data", "http://[::1]/", "file:///etc/passwd"],
+    [
+        *(
+            "http://10.0.0.1/x",
+            "http://169.254.169.254/latest/meta-data",
+            "http://[::1]/",
+            "file:///etc/passwd",
+        ),
+        *("http://[::1", "//[", "http://[bad]/x", "http://a:99999999/"),
+    ],
 )
 def test_a_redirect_to_a_private_place_is_not_followed(target: str):
     with Replay({PATH: Reply(302, b"", headers={"Location": target})}) as replay, pytest.raises(NotPublic):
         fetched(replay.url + PATH)
+
+
+def test_a_redirect_to_what_is_no_url_is_refused_with_words():
+    with (
+        Replay({PATH: Reply(302, b"", headers={"Location": "//["})}) as replay,
+        pytest.raises(NotPublic, match=r"leads to '//\[', which is no URL"),
+    ):
+        fetched(replay.url + PATH)
+
+
+def test_headers_with_bytes_that_are_no_text_lose_no_feed(tmp_path: Path):
+    """Neither at the first poll, nor where what was kept of them is sent back."""
+    odd = served(rss(item("a"), item("b")), "application/rss+xml; x=\xe9", ETag='"\xe9\xff"')
+    with Replay({PATH: odd}) as replay:
+        for _ in range(2):
+            assert rows_of(ask(replay, recently(), folder=tmp_path)).num_rows == 2
+        location = Reply(302, b"", headers={"Location": f"{PATH}?\xe9"})
+        replay.answers["/moved"] = location
+        assert len(fetched(replay.url + "/moved").entries) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "<![CDATA[see <![mso]> here]]>",
+            "<![CDATA[code: if (a<![0])]]>",
+            "see <![mso]> here",
+        ),
+        *("&#99999999999;", "<![CDATA[&#99999999999;]]>", f"&#{'9' * 5_000};", "&#x7fffffffffffffff;"),
+        *("<![CDATA[<!-- left open]]>", "&lt;a b=", "<![CDATA[</]]>"),
+    ],
+)
+def test_one_odd_item_does_not_lose_the_others(words: str):
+    rows = polled(rss(item("a"), item("b", description=words), item("c")), recently())
+    assert {"Title of a", "Title of b", "Title of c"} == set(rows.column("title").to_pylist())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("sign", ["<a ", "<!--", "<![", "</a", "<svg>"])
+def test_an_item_of_one_thing_repeated_is_read_in_time(sign: str):
+    long = f"<![CDATA[{sign * (1_000_000 // len(sign))}]]>"
+    assert polled(rss(item("a", description=long), item("b")), recently()).num_rows == 2
+
+
+def test_nothing_stands_still_while_items_are_read():
+    """Who looks something up in the lake meanwhile asks the event loop, and is answered."""
+
+    async def main() -> list[str]:
+        loop, heard = asyncio.get_running_loop(), list[str]()
+
+        class Lake:
+            def months(self, table: Any, series: str) -> list[str]:
+                async def answer() -> str:
+                    return series
+
+                heard.append(asyncio.run_coroutine_threadsafe(answer(), loop).result(30))
+                return []
+
+            def holes(self, table: Any, series: str, window: Any) -> list[Any]:
+                return []
+
+            def read(self, table: Any, series: str, window: Any, columns: Any = None) -> Any:
+                raise AssertionError("nothing is held")
+
+        options = SourceOptions(base_url=replay.url, timeout=10.0, held=Lake())
+        async with Rss(options) as vendor:
+            _ = [page async for page in vendor.items(series(replay.url + PATH), recently())]
+        return heard
+
+    with Replay({PATH: served(rss(item("a")))}) as replay:
+        assert asyncio.run(main()) == ["rss.paper"]
 
 
 def test_only_the_host_that_the_settings_name_is_let_through_and_only_its_port():
