@@ -7,7 +7,6 @@ older month is looked at and has nothing to write.
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -17,9 +16,9 @@ from ingestion_assets.io_managers.online import Upload, Uploads
 from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.stores.cache import AGGREGATES, LATEST
+from ingestion_assets.stores.newest import aggregates_entry, features_entry
 from ingestion_assets.stores.online import OnlineStore, Place
-from ingestion_assets.stores.online.values import Rows, decode
-from ingestion_assets.tables import DERIVED, FEATURES, Table
+from ingestion_assets.tables import FEATURES, Table
 from ingestion_assets.workbench import Workbench
 
 DOMAIN = "market"
@@ -80,23 +79,9 @@ def _refresh_cache(bench: Workbench, series: str, rows: pa.Table) -> None:
     if not rows.num_rows:
         return
     name = bench.online_id(series)
-    newest = {"series": series} | _entry(rows.slice(rows.num_rows - 1))
+    newest = features_entry(series, rows.slice(rows.num_rows - 1))
     bench.cache.put(name, LATEST, newest)
-    bars = {timeframe: _last_bar(bench, table, series) for timeframe, table in DERIVED.items()}
-    bench.cache.put(name, AGGREGATES, {"series": series, "time": newest["time"]} | bars)
-
-
-def _entry(row: pa.Table) -> dict[str, Any]:
-    """One row as Redis holds it, with its time."""
-    return decode(Rows(row, leave_out=()).encode(0, 1)[0])
-
-
-def _last_bar(bench: Workbench, table: Table, series: str) -> dict[str, Any] | None:
-    last = bench.lake.last_time(table, series)
-    if last is None:
-        return None
-    rows = bench.lake.read(table, series, Window(last, last + table.grain))
-    return _entry(rows.slice(0, 1)) if rows.num_rows else None
+    bench.cache.put(name, AGGREGATES, aggregates_entry(bench.lake, series, newest["time"]))
 
 
 def _version(bench: Workbench, table: Table, series: str, month: str) -> object:

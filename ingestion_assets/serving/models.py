@@ -268,6 +268,7 @@ class Market(BaseModel):
 class Newest(BaseModel):
     series: str
     what: Literal["latest", "aggregates"]
+    source: Literal["cache", "lake"]
     entry: dict[str, Any] = Field(description="As it lies in the cache; `time` says when its data are from.")
 
 

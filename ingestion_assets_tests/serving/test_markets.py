@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import redis
 
+from ingestion_assets.embedded import Redis
 from ingestion_assets.intervals import month_of
 from ingestion_assets.registry import Series
 from ingestion_assets.stores.cache import LATEST
-from ingestion_assets.tables import DERIVED, STATISTICS, Table
-from ingestion_assets_tests.serving.conftest import Api
+from ingestion_assets.tables import DERIVED, FEATURES, STATISTICS, Table
+from ingestion_assets_tests.serving.conftest import Api, serving
 
 SERIES = "binance.BTC-USDT"
 HOUR = timedelta(hours=1)
@@ -66,13 +69,60 @@ def test_the_newest_rows_come_oldest_first_and_older_ones_by_their_time(
     assert [row["ts"] for row in got["rows"]] == [int(m.timestamp()) for m in moments[:2]]
 
 
+def keep_features(api: Api, minute: datetime) -> None:
+    keep(api, FEATURES["1m"], [minute - timedelta(minutes=1), minute])
+    keep(api, DERIVED["1h"], [NEWEST])
+
+
 def test_the_latest_is_the_caches(api: Api) -> None:
+    entry = {"time": int(time.time()), "close": 7.5}
+    keep_features(api, NEWEST)
+    api.bench.cache.put("BTC-USDT", LATEST, entry)
+    shown = {"series": SERIES, "what": "latest", "source": "cache", "entry": entry}
+    assert api.get("/api/markets/BTCUSDT/latest").json == shown
+
+
+def check_filled_from_the_lake(api: Api) -> None:
+    """Nobody in this process has put anything into its cache."""
     missing = api.get("/api/markets/BTC-USDT/latest")
     assert missing.status == 404
-    assert "snapshots" in missing.detail
-    entry = {"time": int(time.time()), "close": 7.5}
-    api.bench.cache.put("BTC-USDT", LATEST, entry)
-    assert api.get("/api/markets/BTCUSDT/latest").json == {"series": SERIES, "what": "latest", "entry": entry}
+    assert f"no features of {SERIES} are held" in missing.detail
+    keep_features(api, NEWEST)
+    answers = [api.get("/api/markets/BTC-USDT/latest").json for _ in range(2)]
+    assert [one["source"] for one in answers] == ["lake", "cache"]
+    for one in answers:
+        assert (one["entry"]["time"], one["entry"]["close"]) == (int(NEWEST.timestamp()), 2.0)
+    answers = [api.get("/api/markets/BTC-USDT/latest", what="aggregates").json for _ in range(2)]
+    assert [one["source"] for one in answers] == ["lake", "cache"]
+    for one in answers:
+        assert one["entry"]["1h"]["time"] == one["entry"]["time"] == int(NEWEST.timestamp())
+        assert one["entry"]["1d"] is None
+
+
+def test_a_cache_that_has_nothing_is_filled_from_the_lake(api: Api, redis_url: str) -> None:
+    check_filled_from_the_lake(api)
+    with redis.Redis.from_url(redis_url) as client:
+        assert 0 < client.ttl("market:BTC-USDT:latest") <= 300
+    api.bench.cache.put("BTC-USDT", LATEST, {"time": time.time(), "close": 9.5})
+    assert api.get("/api/markets/BTC-USDT/latest").json["entry"]["close"] == 9.5, "ingestion is later"
+
+
+def test_without_redis_the_newest_come_from_the_lake_and_then_from_memory(home: Path) -> None:
+    with serving() as api:
+        check_filled_from_the_lake(api)
+
+
+@pytest.mark.parametrize("trouble", ["full", "gone"])
+def test_a_redis_that_keeps_nothing_is_in_nobodys_way(trouble: str, home: Path) -> None:
+    with Redis() as server, serving(redis_url=server.url) as api, redis.Redis.from_url(server.url) as client:
+        keep_features(api, NEWEST)
+        if trouble == "full":
+            client.config_set("maxmemory", "1")
+        else:
+            client.shutdown(nosave=True)
+        for _ in range(2):
+            answer = api.get("/api/markets/BTC-USDT/latest")
+            assert (answer.status, answer.json["entry"]["close"]) == (200, 2.0), answer.body
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Markets as the older system showed them: definitions, snapshots, aggregates, comparisons, statistics.
 
-The newest rows when no start is given. The newest of all come from the cache that ingestion refreshes.
+The newest rows when no start is given. The newest of all come from the cache that ingestion refreshes, and
+where it has none, from the lake, for CACHE_TTL_SECONDS.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ingestion_assets.serving.parameters import Exchange, market_series, seconds
 from ingestion_assets.serving.problems import Problem, Responses, Unprocessable
 from ingestion_assets.serving.reading import newest_rows, spliced
 from ingestion_assets.stores.cache import AGGREGATES, LATEST
+from ingestion_assets.stores.newest import newest_entry
 from ingestion_assets.tables import DERIVED, INGESTED, STATISTICS, Table
 
 router = APIRouter(prefix="/api/markets", tags=["markets"])
@@ -61,16 +63,17 @@ def latest(
     exchange: Exchange = None,
     what: Literal["latest", "aggregates"] = "latest",
 ) -> Newest:
-    """What ingestion put into the cache last; it says its own time."""
+    """What ingestion put into the cache last, or else the lake's newest; it says its own time."""
     series = market_series(symbol, exchange, given.settings.exchange_name)
-    entry = given.bench.cache.get(
-        given.bench.online_id(series), {"latest": LATEST, "aggregates": AGGREGATES}[what]
-    )
+    name, kind = given.bench.online_id(series), {"latest": LATEST, "aggregates": AGGREGATES}[what]
+    entry = given.bench.cache.get(name, kind)
+    if entry is not None:
+        return Newest(series=series, what=what, source="cache", entry=entry)
+    entry = newest_entry(given.bench.lake, series, kind)
     if entry is None:
-        raise HTTPException(
-            404, f"nothing of {series} was ingested within CACHE_TTL_SECONDS: /api/markets/{series}/snapshots"
-        )
-    return Newest(series=series, what=what, entry=entry)
+        raise HTTPException(404, f"no features of {series} are held: POST /ingest/market/… ingests them")
+    given.bench.cache.put(name, kind, entry)
+    return Newest(series=series, what=what, source="lake", entry=entry)
 
 
 @router.get("/{symbol:path}/{kind}", response_model=MarketRows)
