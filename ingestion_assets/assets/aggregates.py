@@ -10,7 +10,7 @@ from functools import partial
 import dagster as dg
 import pyarrow as pa
 
-from ingestion_assets.assets.computed import computed_asset, months_of
+from ingestion_assets.computed import computed_asset, months_of
 from ingestion_assets.features.aggregates import aggregate
 from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, floor, month_window

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pyarrow as pa
 
-from ingestion_assets.assets.computed import computed_asset, months_of
+from ingestion_assets.computed import computed_asset, months_of
 from ingestion_assets.features.addresses import HELD, SENT, address_readings
 from ingestion_assets.features.onchain import NEEDED, metric_features
 from ingestion_assets.features.texts import text_features

@@ -13,7 +13,7 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from ingestion_assets.assets.computed import months_of
+from ingestion_assets.computed import months_of
 from ingestion_assets.features.market import CHECKED, NEEDED, first_outdated, market_features
 from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, month_window

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 import dagster as dg
 import pyarrow as pa
 
-from ingestion_assets.assets.computed import computed_asset, months_of
+from ingestion_assets.computed import computed_asset, months_of
 from ingestion_assets.features.statistics import Hours, market_comparison, market_snapshot, roi_statistics
 from ingestion_assets.ingestion import Landed
 from ingestion_assets.intervals import Window, month_window

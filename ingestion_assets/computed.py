@@ -1,5 +1,4 @@
-"""How an asset is declared that is computed from tables of the lake. What it computes is beside it, in the
-module of its kind."""
+"""How an asset is declared that is computed from tables of the lake; what it computes is in assets/."""
 
 from collections.abc import Callable, Generator, Sequence
 
