@@ -45,6 +45,7 @@ from ingestion_assets.io_managers.online import OnlineIOManager  # noqa: E402
 from ingestion_assets.resources import WorkbenchResource  # noqa: E402
 from ingestion_assets.settings import load_settings  # noqa: E402
 from ingestion_assets.tables import ALL, FETCHED  # noqa: E402
+from ingestion_assets.workbench.known_names import check_names  # noqa: E402
 
 OWNERS = ["team:market-data"]
 
@@ -79,6 +80,7 @@ def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
 
 
 settings = load_settings()
+check_names(settings)
 defs = dg.Definitions(
     assets=[
         *ingested.ASSETS,

@@ -48,13 +48,13 @@ def examine() -> Iterator[Finding]:
     """Everything, in an order in which a later finding may follow from an earlier one."""
     try:
         settings = environment.settings()
+        bench = Workbench(settings)
     except SettingsError as error:
         yield Finding(
             "settings", FAIL, str(error), "Correct the variable or the line of .env, then run this again."
         )
         return
     yield Finding("settings", OK, f"PROFILE={settings.profile}")
-    bench = Workbench(settings)
     for name, examination in _EXAMINATIONS.items():
         try:
             yield from examination(bench)

@@ -33,6 +33,7 @@ from ingestion_assets.workbench import (
     naming,
     opening,
 )
+from ingestion_assets.workbench.known_names import check_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,6 +44,7 @@ ending.without_a_last_look()
 class Workbench:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load_settings()
+        check_names(self.settings)
 
     @cached_property
     def lake(self) -> Lake:

@@ -48,6 +48,16 @@ def test_a_wrong_setting_ends_the_examination(btc: Ingest, monkeypatch: pytest.M
     assert "MARKET_JOBS" in found["settings"]["text"]
 
 
+def test_a_name_in_a_setting_that_nobody_has_is_found(btc: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENDOR_BUDGETS", '{"glasnode": 5}')
+    done = btc("doctor", "--json")
+    assert done.code == 1
+    (only,) = done.json["findings"]
+    assert (only["name"], only["status"]) == ("settings", "fail")
+    assert "VENDOR_BUDGETS: 'glasnode' is unknown: use" in only["text"]
+    assert btc("registry", "list").code == 2
+
+
 def test_what_does_not_answer_fails(btc: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setenv("BINANCE_URL", f"http://127.0.0.1:{port}")
