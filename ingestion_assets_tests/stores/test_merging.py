@@ -37,7 +37,7 @@ print(json.dumps({"counts": counts, "pandas": "pandas" in sys.modules}))
 
 
 def test_rows_are_changed_added_and_dropped_without_loading_pandas(tmp_path: Path) -> None:
-    """It takes a third of a second of every run, and 40 MB."""
+    """It takes a fifth of a second of every run that does."""
     lake = Lake(str(tmp_path))
     lake.merge(OHLCV_1M, "held", MONTH, candles(range(10), trades=[None, *range(9)]), notes=NOTES)
     prices = dict.fromkeys(range(1, 12), 100.0) | {5: 101.0, 6: 102.0}
