@@ -95,6 +95,7 @@ def _agreement_check(table: Table) -> dg.AssetChecksDefinition:
         day = random.Random(f"{table.path} {now:%Y-%m-%d}")  # noqa: S311 a sample, not a secret
         every = followed(bench, table)
         compared = 0
+        looked_at: list[str] = []
         different: dict[str, str] = {}
         unreachable: dict[str, str] = {}
         for series in day.sample(every, min(config.series, len(every))):
@@ -102,6 +103,7 @@ def _agreement_check(table: Table) -> dg.AssetChecksDefinition:
             if chosen is None:
                 continue
             window, pairs = chosen
+            looked_at.append(f"{series.id} {window}")
             try:
                 one, other = asyncio.run(answers(bench, pairs, series, window))
             except SourceError as error:
@@ -110,22 +112,30 @@ def _agreement_check(table: Table) -> dg.AssetChecksDefinition:
             compared += max(one.num_rows, other.num_rows)
             found = differences(table, one, other)
             different |= {f"{series.id} {name}": what for name, what in found.items()}
+        nothing = bool(looked_at) and not compared
         return dg.AssetCheckResult(
-            passed=not different and not unreachable,
+            passed=not different and not unreachable and not nothing,
             severity=dg.AssetCheckSeverity.WARN,
-            description=(
-                f"{len(different)} of {compared} rows differ, {len(unreachable)} series could not be compared"
-                if different or unreachable
-                else f"{compared} rows are the same"
-            ),
+            description=_described(len(every), looked_at, compared, len(different), len(unreachable)),
             metadata={
                 "compared": compared,
+                "looked_at": dg.MetadataValue.json(looked_at),
                 "different": dg.MetadataValue.json(dict(list(different.items())[:LISTED])),
                 "unreachable": dg.MetadataValue.json(unreachable),
             },
         )
 
     return sources_agree
+
+
+def _described(followed: int, looked_at: list[str], compared: int, different: int, unreachable: int) -> str:
+    if different or unreachable:
+        return f"{different} of {compared} rows differ, {unreachable} series could not be compared"
+    if compared:
+        return f"{compared} rows are the same"
+    if looked_at:
+        return f"0 rows compared: neither gave any of {'; '.join(looked_at)}"
+    return f"0 rows compared: of {followed} series none has a time that archive and API both give"
 
 
 AGREEMENT_CHECKS = [_agreement_check(table) for table in FED.values() if table.domain == "derivatives"]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import io
+import json
 import random
-from datetime import UTC, datetime
+import zipfile
+from datetime import UTC, datetime, timedelta
 
+import dagster as dg
 import pytest
 
 from ingestion_assets.checks_sources import AGREEMENT_CHECKS, answers, differences, sample
 from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.simulator import Fault
 from ingestion_assets.tables import DERIVATIVES, Table
-from ingestion_assets.tables.derivatives import AGG_TRADES_UM, OPEN_INTEREST_5M, PERP_1M
+from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M, PERP_1M
 from ingestion_assets_tests.market_world import MarketWorld, asset_key
+from ingestion_assets_tests.sources.replay import Replay
 
 LINK = Series("binance.LINK-USDT-PERP", "derivatives", "binance", "LINK/USDT:USDT", Strategy.FLATPACK)
 
@@ -68,6 +74,34 @@ def test_the_check_passes_and_says_how_much_it_compared(world: MarketWorld) -> N
     result = run_check(world, PERP_1M)
     assert result.passed
     assert result.metadata["compared"].value == 60
+
+
+def test_a_check_that_compared_nothing_says_so(world: MarketWorld) -> None:
+    unused = run_check(world, PERP_1M)
+    assert unused.passed
+    assert unused.metadata["compared"].value == 0
+    assert unused.description == (
+        "0 rows compared: of 0 series none has a time that archive and API both give"
+    )
+    world.bench.registry.add_missing([LINK])
+    answers = {"/fapi/v1/fundingRate": [], "/fapi/v1/time": {"serverTime": 0}}
+    header = b"calc_time,funding_interval_hours,last_funding_rate\n"
+    month = datetime.now(UTC).replace(day=1) - timedelta(days=1)
+    name = f"LINKUSDT-fundingRate-{month:%Y-%m}"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(f"{name}.csv", header)
+    body = packed.getvalue()
+    folder = "/data/futures/um/monthly/fundingRate/LINKUSDT"
+    checksum = f"{hashlib.sha256(body).hexdigest()}  {name}.zip\n".encode()
+    answers |= {f"{folder}/{name}.zip": body, f"{folder}/{name}.zip.CHECKSUM": checksum}
+    with Replay(answers) as vendor:
+        world.setenv(EXCHANGE_URLS=json.dumps({"binance_usdm": vendor.url, "binance_vision": vendor.url}))
+        result = run_check(world, FUNDING_RATES)
+    assert not result.passed
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert result.metadata["compared"].value == 0
+    assert "0 rows compared: neither gave any of binance.LINK-USDT-PERP" in result.description
 
 
 def test_the_check_fails_when_the_archive_cannot_be_read_as_it_should(world: MarketWorld) -> None:
