@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import orjson
@@ -37,9 +37,10 @@ from ingestion_assets.sources.derivatives.binance_rows import (
     perpetual,
 )
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound, excerpt
-from ingestion_assets.sources.feeds import Page, Vendor, feed
-from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, expect_json, host_of
+from ingestion_assets.sources.feeds import Page, feed
+from ingestion_assets.sources.governor import Budget
+from ingestion_assets.sources.http import expect_json
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import Market, SourceOptions
 from ingestion_assets.sources.market.binance import classify, normalise_klines, parse_klines
 from ingestion_assets.sources.paging import by_time
@@ -54,50 +55,21 @@ _SERVED = timedelta(days=30) - timedelta(hours=1)  # the vendor's 30 days end a 
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class BinanceUsdm(Vendor):
+class BinanceUsdm(HttpVendor):
     name, domain, serves = "binance_usdm", "derivatives", "binance"
     usual = (PERP_1M, OPEN_INTEREST_5M, FUNDING_RATES)  # trades are a thousand times as much
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
         base = options.base_url or PUBLIC_URL
-        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
-        self._main = self._client(base, "", WEIGHT)
-        self._funding = self._client(base, "/fapi/v1/fundingRate", FUNDING)
-        self._statistics = self._client(base, "/futures/data", STATISTICS)
-        self._clients = (self._main, self._funding, self._statistics)
-
-    def _client(self, base: str, pool: str, budget: Budget) -> HttpClient:
-        """One for each of the vendor's pools of requests."""
-        return HttpClient(
-            base,
-            Governor(host_of(base) + pool, budget, self._counter),
-            classify=classify,
-            learn=_used if not pool else lambda headers: None,
-            timeout=self.options.timeout,
-            attempts=self.options.attempts,
-            concurrency=self.options.concurrency,
-        )
-
-    async def __aenter__(self) -> Self:
-        for client in self._clients:
-            await client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        for client in self._clients:
-            await client.__aexit__(*exception)
-        if self._counter is not None:
-            await self._counter.close()
+        self._main = self._door(base, "", WEIGHT, classify=classify, learn=_used)
+        self._funding = self._door(base, "/fapi/v1/fundingRate", FUNDING, classify=classify)
+        self._statistics = self._door(base, "/futures/data", STATISTICS, classify=classify)
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:
         exchange, symbol = parse_id(f"{cls.serves}.{text}")
         return (series_id(exchange, symbol), symbol) if ":" in symbol else None
-
-    @property
-    def governor(self) -> Governor:
-        return self._main.governor
 
     async def now(self) -> datetime:
         """By the venue's clock; the answer tells the limit in force too."""

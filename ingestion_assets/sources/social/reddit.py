@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,9 +31,10 @@ from ingestion_assets.registry import Series, check_id
 from ingestion_assets.sources.backwards import backwards
 from ingestion_assets.sources.clock import read_at, told_now
 from ingestion_assets.sources.errors import AuthError, MalformedAnswer, NotFound, RateLimited, SourceError
-from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
-from ingestion_assets.sources.governor import Budget, Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of, retry_after
+from ingestion_assets.sources.feeds import Absent, Page, feed
+from ingestion_assets.sources.governor import Budget
+from ingestion_assets.sources.http import HttpClient, retry_after
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.social.reddit_posts import (
     Listing,
@@ -53,42 +53,24 @@ _AGENT = "python:ingestion_assets:1 (data pipeline)"
 _NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9][A-Za-z0-9_]{1,20})")
 
 
-class Reddit(Vendor):
+class Reddit(HttpVendor):
     name, domain, serves = "reddit", "social", "reddit"
     needs, secret = "reddit_client_id", "reddit_client_secret"
     usual = (POSTS,)
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
-        self._base = options.base_url or PUBLIC_URL
-        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
-        self._stack = contextlib.AsyncExitStack()
         pair = f"{options.api_key}:{options.api_secret}".encode()
         basic = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-        self._door = self._client(options.base_url or TOKEN_URL, basic)
+        self._tokens = self._way(options.base_url or TOKEN_URL, basic)
         self._listings: HttpClient | None = None
         self._until = 0.0  # so long the token is good
         self._asking = asyncio.Lock()
 
-    def _client(self, base: str, headers: Mapping[str, str]) -> HttpClient:
-        return HttpClient(
-            base,
-            Governor(host_of(base) + "/reddit", LIMIT, self._counter),
-            classify=_problem_of,
-            timeout=self.options.timeout,
-            attempts=self.options.attempts,
-            concurrency=self.options.concurrency,
-            headers={"User-Agent": _AGENT, **headers},
+    def _way(self, base: str, headers: Mapping[str, str]) -> HttpClient:
+        return self._door(
+            base, "/reddit", LIMIT, classify=_problem_of, headers={"User-Agent": _AGENT, **headers}
         )
-
-    async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._door)
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._stack.aclose()
-        if self._counter is not None:
-            await self._counter.close()
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:
@@ -101,7 +83,7 @@ class Reddit(Vendor):
 
     async def now(self) -> datetime:
         await self._open()
-        return told_now(self._door)
+        return told_now(self._tokens)
 
     @feed(POSTS, phase="rest", page_rows=AT_ONCE, settle=timedelta(seconds=30))
     async def posts(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
@@ -124,9 +106,9 @@ class Reddit(Vendor):
         async with self._asking:
             if self._listings is None or time.monotonic() > self._until:
                 form = {"grant_type": "client_credentials"}
-                token, seconds = await self._door.get(TOKEN_PATH, form=form, parse=_token)
-                client = self._client(self._base, {"Authorization": f"bearer {token}"})
-                self._listings = await self._stack.enter_async_context(client)
+                token, seconds = await self._tokens.get(TOKEN_PATH, form=form, parse=_token)
+                client = self._way(self.options.base_url or PUBLIC_URL, {"Authorization": f"bearer {token}"})
+                self._listings = await self._opened.enter_async_context(client)
                 self._until = time.monotonic() + seconds - 300
             return self._listings
 
