@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,21 +41,28 @@ def normalise_articles(document: Mapping[str, Any], origin: str) -> pa.Table:
         raise MalformedAnswer("the answer has no `articles` and `totalResults`")
     rows: dict[str, dict[str, Any]] = {}
     for article in articles:
-        row = _row(article)
-        rows.setdefault(row["id"], row | {"source": origin})
-    return table_of(rows.values())
+        with _expected("an article is", article):
+            row = _row(article)
+            rows.setdefault(row["id"], row | {"source": origin})
+    with _expected("articles are", articles):
+        return table_of(rows.values())
+
+
+@contextlib.contextmanager
+def _expected(what: str, sent: Any) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise MalformedAnswer(f"{what} not as documented ({error}): {str(sent)[:120]}") from None
 
 
 def _row(article: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        said = str(article["publishedAt"])
-        published = datetime.fromisoformat(said)
-        url, title = article["url"], article["title"]
-        publisher = (article.get("source") or {}).get("name")
-        summary, content = article.get("description"), article.get("content")
-        words = all_said(title, summary, _uncut(content))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedAnswer(f"an article is not as documented ({error}): {str(article)[:120]}") from None
+    said = str(article["publishedAt"])
+    published = datetime.fromisoformat(said)
+    url, title = article["url"], article["title"]
+    publisher = (article.get("source") or {}).get("name")
+    summary, content = article.get("description"), article.get("content")
+    words = all_said(title, summary, _uncut(content))
     published = published.astimezone(UTC) if published.tzinfo else published.replace(tzinfo=UTC)
     removed = was_removed(title)
     return {

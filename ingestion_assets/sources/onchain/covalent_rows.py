@@ -87,7 +87,7 @@ def _balance(item: Document) -> dict[str, Any]:
         "name": item.get("contract_name"),
         "decimals": decimals,
         "balance": balance,
-        "amount": None if decimals is None or balance is None else int(balance) / 10**decimals,
+        "amount": _amount(balance, decimals),
         "quote_rate": _number(item.get("quote_rate")),
         "quote": _number(item.get("quote")),
     }
@@ -136,6 +136,13 @@ def _told(item: Document, name: str) -> str:
     return text
 
 
+def _amount(balance: str | None, decimals: int | None) -> float | None:
+    """In whole coins. Decimals fit into a byte; a coin that tells of more is not reckoned for years."""
+    if balance is None or decimals is None or not 0 <= decimals <= 255:
+        return None
+    return int(balance) / 10**decimals
+
+
 def _number(told: Any) -> float | None:
     """A price; whole ones may have more digits than a float has."""
     return None if told is None else float(told)
@@ -168,7 +175,8 @@ def older_path(data: Document, root: str) -> str | None:
     """The page before, on the host that we ask: the key goes nowhere else. None: this is the oldest."""
     links, number = data.get("links"), data.get("current_page")
     if isinstance(links, dict) and "prev" in links:
-        return urlsplit(links["prev"]).path if links["prev"] else None
+        with _expected("the link to older ones", links):
+            return str(urlsplit(links["prev"]).path) if links["prev"] else None
     if isinstance(number, int):
         return f"{root}/page/{number - 1}/" if number > 0 else None
     if len(data["items"]) >= AT_ONCE:

@@ -65,7 +65,7 @@ def normalise_listing(document: Document, known: datetime, origin: str) -> Listi
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
     try:
         return POSTS.distinct(pa.Table.from_pylist(rows, schema=POSTS.schema))
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise MalformedAnswer(f"a Listing cannot be read ({error}): {str(rows[:1])[:160]}") from None
 
 

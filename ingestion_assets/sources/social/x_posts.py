@@ -144,7 +144,7 @@ def _entries(document: Document, table: Table) -> Sequence[Document]:
 def _table(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
     try:
         return table.in_order(pa.Table.from_pylist(rows, schema=table.schema))
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise MalformedAnswer(f"{table.name} cannot be read ({error}): {str(rows[:1])[:160]}") from None
 
 
@@ -180,9 +180,11 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes, now: float)
     return _KINDS[status](text) if status in _KINDS and isinstance(told, dict) else None
 
 
-def _words(said: Document) -> str:
+def _words(said: Any) -> str:
+    if not isinstance(said, dict):
+        return str(said)[:300]
     listed = said.get("errors")
     nested = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
     parts = (said.get("title"), said.get("detail"), said.get("message"), nested.get("message"))
     words = list(dict.fromkeys(str(part) for part in parts if part))
-    return ": ".join(words)[:300] or str(dict(said))[:300]
+    return ": ".join(words)[:300] or str(said)[:300]

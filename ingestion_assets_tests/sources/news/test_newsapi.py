@@ -241,6 +241,7 @@ def test_what_the_plan_does_not_reach_back_to_is_absent_and_no_failure():
         {"status": "ok"},
         {"status": "ok", "totalResults": 1, "articles": [{"title": "x"}]},
         {"status": "ok", "totalResults": 1, "articles": [None]},
+        {"status": "ok", "totalResults": 1, "articles": [article(datetime.max.replace(tzinfo=UTC), 1)]},
         {"status": "ok", "totalResults": 1, "articles": [article(DAY.start, 1) | {"source": "bbc-news"}]},
         {"status": "ok", "totalResults": 1, "articles": [article(DAY.start, 1) | {"title": 7}]},
         {"status": "ok", "totalResults": 1, "articles": [article(DAY.start, 1) | {"publishedAt": "soon"}]},

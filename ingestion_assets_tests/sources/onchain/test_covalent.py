@@ -173,9 +173,11 @@ def test_what_vendors_leave_open_is_null_and_addresses_keep_their_capitals_where
             "logo_url": None,
         },
     ]
+    items.append({"contract_address": "0xbad", "balance": "5", "contract_decimals": 2**31 - 1})
     pages, _ = ask(Covalent, BALANCES, {HELD: answer(items)}, DAY, SERIES)
     rows = {row["contract"]: row for row in rows_of(BALANCES, pages).to_pylist()}
-    assert set(rows) == {solana, "0xabc"}
+    assert set(rows) == {solana, "0xabc", "0xbad"}
+    assert (rows["0xbad"]["balance"], rows["0xbad"]["amount"]) == ("5", None)
     assert (rows[solana]["amount"], rows[solana]["decimals"], rows[solana]["name"]) == (None, None, None)
     assert (rows["0xabc"]["amount"], rows["0xabc"]["quote"], rows["0xabc"]["quote_rate"]) == (
         0.0,
