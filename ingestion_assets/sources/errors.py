@@ -9,7 +9,8 @@
     └── Transient         can heal: asked again, a bounded number of times
         ├── RateLimited       429, honouring Retry-After
         │   └── Banned        418: nothing is asked until the stated time
-        ├── VendorDown        5xx, 408, refused, reset, timed out, a CDN's error page
+        ├── VendorDown        5xx, 408, reset, timed out, a CDN's error page
+        │   └── Unreachable       no connection: nothing was asked
         └── MalformedAnswer   2xx that is not what the documentation promises: HTML, cut-off JSON,
                               shuffled or repeated rows, a page that makes no progress
 
@@ -70,6 +71,10 @@ class Banned(RateLimited):
 
 class VendorDown(Transient):
     pass
+
+
+class Unreachable(VendorDown):
+    """There was no connection, so that nothing was asked."""
 
 
 class MalformedAnswer(Transient):

@@ -29,6 +29,7 @@ from ingestion_assets.sources.errors import (
     RateLimited,
     SourceError,
     Transient,
+    Unreachable,
     VendorDown,
     clean_url,
     excerpt,
@@ -115,12 +116,13 @@ class HttpClient:
         weight: int = 1,
         offload: bool = False,
         form: Mapping[str, str] | None = None,
+        each: Callable[[Callable[[], Awaitable[T]]], Awaitable[T]] | None = None,
     ) -> T:
         """What `parse` makes of the vendor's answer; raises what the tree in errors.py says.
 
         `parse` may raise MalformedAnswer, which is asked again like the rest of what can heal.
         `offload` runs it beside the event loop: worth it for bodies that take milliseconds.
-        A `form` is posted.
+        A `form` is posted. Every attempt is made through `each`: where it costs something, it is paid there.
         """
 
         async def once() -> T:
@@ -133,7 +135,8 @@ class HttpClient:
                 error.args = (f"{clean_url(self.base_url + path + _query(params))}: {error}",)
                 raise
 
-        return await with_patience(once, self.governor, self.attempts)
+        attempt = once if each is None else lambda: each(once)
+        return await with_patience(attempt, self.governor, self.attempts)
 
     async def _once(
         self,
@@ -157,7 +160,7 @@ class HttpClient:
             except TimeoutError:
                 raise VendorDown(f"{clean_url(url)} did not answer within {self.timeout:g} s") from None
             except aiohttp.ClientError as error:
-                raise VendorDown(f"{clean_url(url)}: {_reason(error)}") from None
+                raise _broken(url, error) from None
         self._dated = answer.headers.get("Date", ""), time.time()
         used = self.learn(answer.headers)
         if used is not None:
@@ -195,7 +198,7 @@ class HttpClient:
             raise VendorDown(f"{clean_url(url)}: nothing came for {self.timeout:g} s") from None
         except aiohttp.ClientError as error:
             file.close()
-            raise VendorDown(f"{clean_url(url)}: {_reason(error)}") from None
+            raise _broken(url, error) from None
         except BaseException:
             file.close()
             raise
@@ -264,8 +267,10 @@ def _query(params: Mapping[str, Any] | None) -> str:
     return "?" + "&".join(f"{name}={value}" for name, value in params.items()) if params else ""
 
 
-def _reason(error: aiohttp.ClientError) -> str:
+def _broken(url: str, error: aiohttp.ClientError) -> VendorDown:
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error.strerror or error.os_error
-        return f"nothing answers there ({cause}): is it running, is the address right?"
-    return f"the connection broke ({type(error).__name__}: {error})"
+        return Unreachable(
+            f"{clean_url(url)}: nothing answers there ({cause}): is it running, is the address right?"
+        )
+    return VendorDown(f"{clean_url(url)}: the connection broke ({type(error).__name__}: {error})")

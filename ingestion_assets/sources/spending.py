@@ -10,10 +10,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from ingestion_assets.sources.errors import AuthError, BadRequest, GeoBlocked, NotFound, RateLimited
+from ingestion_assets.sources.errors import (
+    AuthError,
+    BadRequest,
+    Banned,
+    GeoBlocked,
+    NotFound,
+    RateLimited,
+    Unreachable,
+)
 
 T = TypeVar("T")
 
+_UNASKED = (Banned, Unreachable)
 _REFUSALS = (AuthError, BadRequest, GeoBlocked, NotFound, RateLimited)
 
 
@@ -38,20 +47,29 @@ class Purse(Protocol):
 
 
 async def paid(
-    purse: Purse | None, most: int, ask: Callable[[], Awaitable[T]], cost: Callable[[T], int]
+    purse: Purse | None,
+    most: int,
+    ask: Callable[[], Awaitable[T]],
+    cost: Callable[[T], int] | None = None,
 ) -> T:
-    """An answer that may cost `most` units and costs what `cost` makes of it.
+    """One request, without patience: who asks again pays again, so HttpClient does so through `each`.
 
-    What the vendor refused costs nothing. Whether an answer that was lost or broken was charged nobody
-    knows, so it stays counted.
+    It costs `most` units, refused or not. With a `cost` that is the most, the answer tells what it was, and
+    a refusal costs nothing. Whether an answer that was lost or broken was charged nobody knows, so it stays
+    counted; where nobody was asked, nothing is.
     """
     if purse is None:
         return await ask()
     period = await purse.reserve(most)
     try:
         answer = await ask()
-    except _REFUSALS:
+    except _UNASKED:
         await purse.settle(period, most, 0)
         raise
-    await purse.settle(period, most, cost(answer))
+    except _REFUSALS:
+        if cost is not None:
+            await purse.settle(period, most, 0)
+        raise
+    if cost is not None:
+        await purse.settle(period, most, cost(answer))
     return answer

@@ -142,10 +142,13 @@ class NewsApi(Vendor):
         yield Page(rows.filter(pa.array(inside)), Window(max(oldest, window.start), window.end))
 
     async def _ask(self, path: str, params: Mapping[str, Any]) -> _Found:
-        async def once() -> _Found:
-            return await self._client.get(path, params, parse=self._found, offload=True)
-
-        return await paid(self.options.purse, 1, once, lambda _: 1)
+        return await self._client.get(
+            path,
+            params,
+            parse=self._found,
+            offload=True,
+            each=lambda ask: paid(self.options.purse, 1, ask),
+        )
 
     def _found(self, body: bytes) -> _Found:
         document = document_of(body)

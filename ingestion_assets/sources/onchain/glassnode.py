@@ -101,11 +101,11 @@ class Glassnode(HttpVendor):
         params: dict[str, Any] = {"a": coin, "i": "24h", "f": "json", "timestamp_format": "unix"}
         params |= {"s": int(window.start.timestamp()), "u": int(window.end.timestamp())}
         credits = 1 if coin == "BTC" else 2
-        return await paid(
-            self.options.purse,
-            credits,
-            lambda: self._client.get(f"/v1/metrics/{metric}", params, parse=readings_of),
-            lambda _: credits,
+        return await self._client.get(
+            f"/v1/metrics/{metric}",
+            params,
+            parse=readings_of,
+            each=lambda ask: paid(self.options.purse, credits, ask),
         )
 
     def _rows(self, series: Series, window: Window, found: list[Reading]) -> pa.Table:

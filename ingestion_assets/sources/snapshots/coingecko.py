@@ -161,12 +161,12 @@ class CoinGecko(HttpVendor):
         return await self._markets.setdefault(currency, Together(ask, COINS_AT_ONCE)).get(coin)
 
     async def _get(self, path: str, params: Mapping[str, Any], opening: bytes) -> Any:
-        async def ask() -> Any:
-            return await self._client.get(
-                self.root + path, params, parse=lambda body: answer_of(body, opening)
-            )
-
-        return await paid(self.options.purse, 1, ask, lambda _: 1)
+        return await self._client.get(
+            self.root + path,
+            params,
+            parse=lambda body: answer_of(body, opening),
+            each=lambda ask: paid(self.options.purse, 1, ask),
+        )
 
     def _classify(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         problem = problem_of(status, headers, body)

@@ -33,7 +33,6 @@ from ingestion_assets.sources.clock import read_at, told_now
 from ingestion_assets.sources.errors import MalformedAnswer, SourceError
 from ingestion_assets.sources.feeds import Absent, Page, feed
 from ingestion_assets.sources.governor import Budget
-from ingestion_assets.sources.http import with_patience
 from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.paging import by_time
@@ -70,7 +69,6 @@ class X(HttpVendor):
             LIMIT,
             classify=self._classify,
             learn=_used,
-            attempts=1,  # of what costs money each attempt is paid for, so they are made here
             headers={"Authorization": f"Bearer {options.api_key}"} if options.api_key else {},
         )
 
@@ -141,12 +139,12 @@ class X(HttpVendor):
             params["next_token"] = token
 
     async def _paid(self, path: str, params: Mapping[str, Any], most: int, cost: Any) -> Document:
-        async def once() -> Document:
-            return await paid(
-                self.options.purse, most, lambda: self._client.get(path, params, parse=document_of), cost
-            )
-
-        return await with_patience(once, self._client.governor, self.options.attempts)
+        return await self._client.get(
+            path,
+            params,
+            parse=document_of,
+            each=lambda ask: paid(self.options.purse, most, ask, cost),
+        )
 
     def _classify(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         return problem_of(status, headers, body, time.time())
