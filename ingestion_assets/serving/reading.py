@@ -1,8 +1,10 @@
 """Rows of features, from Redis or the lake; where they came from is said with them.
 
 Redis holds a window: what may be older, what it has lost, and everything while it is down is read from the
-lake, which gets each row first. Rows go out as the JSON that Redis holds, untouched; those of the lake
-are made the same.
+lake, which gets each row first. Whether something was lost the clock tells where rows lie on a grid; of rows
+that come as they come (metrics, posts, news) it is the lake's times, one column, read with each range.
+
+Rows go out as the JSON that Redis holds, untouched; those of the lake are made the same.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Literal
 import pyarrow as pa
 
 from ingestion_assets.intervals import Window, month_of, month_window
-from ingestion_assets.serving.lake_rows import Subject, first_rows, rows_of
+from ingestion_assets.serving.lake_rows import Subject, first_rows, first_times, rows_of
 from ingestion_assets.serving.problems import Unprocessable
 from ingestion_assets.stores.lake import Lake
 from ingestion_assets.stores.online import OnlineError
@@ -64,7 +66,7 @@ class Features:
                 held = self._online_range(subject, start, end, limit)
         except OnlineError as error:
             problem = error
-        if problem is None and len(held) >= self._expected(subject, start, end, limit):
+        if problem is None and not self._lacks(subject, held, start, end, limit):
             return Found("redis", held)
         kept = self._lake_range(subject, start, end, limit, problem)
         return Found("lake", kept) if len(kept) >= len(held) or problem else Found("redis", held)
@@ -90,15 +92,23 @@ class Features:
             return True
         return start > time.time() - self.bench.online.life(subject.domain, subject.qualifier)
 
-    def _expected(self, subject: Subject, start: int, end: int, limit: int) -> int:
-        """How many rows there should be; where Redis gives fewer, the lake is asked whether it knows more."""
+    def _lacks(
+        self, subject: Subject, held: Sequence[tuple[int, bytes]], start: int, end: int, limit: int
+    ) -> bool:
+        """Whether there should be more than Redis gave: on a grid the clock tells, elsewhere the lake."""
         if subject.table is None:
-            return 0
-        if not subject.table.grid:
-            return min(limit, 1)
+            return False
         last = min(end, self._due(subject))
-        first = -(-start // subject.step) * subject.step
-        return min(limit, max(0, (last - first) // subject.step + 1))
+        if subject.table.grid:
+            first = -(-start // subject.step) * subject.step
+            return len(held) < min(limit, (last - first) // subject.step + 1)
+        if not held:
+            return True
+        if len(held) == limit:
+            last = min(last, held[-1][0])
+        window = Window(_moment(start), _moment(max(start, last)) + timedelta(seconds=1))
+        known = first_times(self.bench.lake, subject.table, subject, window, limit)
+        return not {at for at in known if at <= last} <= {at for at, _ in held}
 
     def _due(self, subject: Subject) -> int:
         """Rows up to then should be there by now; what is younger may still be on its way."""
