@@ -117,7 +117,8 @@ def test_a_way_that_breaks_off_keeps_its_younger_part(desk):
     assert abs(len(rows) - 144) <= 1
 
 
-def test_balances_are_read_once_a_day_and_a_day_without_a_reading_is_gone(desk):
+def test_balances_are_read_once_a_day_and_a_day_without_a_reading_is_gone(make_desk, simulator):
+    desk = make_desk(profile="simulator", simulator_port=simulator.port)  # whose day is that of its world
     part = Window(floor(NOW, DAY) - 2 * DAY, floor(NOW, DAY) + DAY)
     desk.ingest_well(BALANCES, WALLET, part)
     rows = desk.rows(BALANCES, WALLET, part)
