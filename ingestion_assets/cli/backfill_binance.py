@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ingestion_assets.cli.errors import BadInput, Failed
+from ingestion_assets.cli.jsonl_export import FOLDER, PERIODS, check_interval, check_period, export_window
 
 if TYPE_CHECKING:
     from ingestion_assets.ingestion import Landed, Options
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ingestion_assets.registry import Series
     from ingestion_assets.tables import Table
     from ingestion_assets.workbench import Workbench
-
-_PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 
 
 @dataclass(frozen=True)
@@ -49,28 +48,28 @@ def backfill_binance(
     interval: Annotated[
         str, typer.Option(help="Of the candles in files; 1m are fetched, others are made of them.")
     ] = "1m",
-    oi_period: Annotated[str, typer.Option(help=f"Of open interest in files: {', '.join(_PERIODS)}.")] = "5m",
+    oi_period: Annotated[str, typer.Option(help=f"Of open interest in files: {', '.join(PERIODS)}.")] = "5m",
     output: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write the window as JSON lines there as well.")
-    ] = None,
+        Path, typer.Option(metavar="FOLDER", help="Where the window is written as JSON lines as well.")
+    ] = FOLDER,
+    no_files: Annotated[
+        bool, typer.Option("--no-files", help="Only into the lake: trades of weeks make large files.")
+    ] = False,
 ) -> None:
     """Candles, trades, open interest and funding of a Binance perpetual: the archive first, then the API."""
     from ingestion_assets.cli import environment
     from ingestion_assets.cli import output as show
-    from ingestion_assets.cli.jsonl_export import check_interval, export_window
     from ingestion_assets.ingestion import Options
     from ingestion_assets.intervals import Window, iso
     from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M, PERP_1M
 
     if resume and full_refresh:
         raise BadInput("--resume and --full-refresh exclude each other: leave one of them out")
-    if oi_period not in _PERIODS:
-        raise BadInput(f"--oi-period {oi_period!r} is unknown: use one of {', '.join(_PERIODS)}")
     stages = [
         stage
         for stage, skipped in (
             (Stage("candles", PERP_1M, check_interval(interval)), skip_candles),
-            (Stage("open_interest", OPEN_INTEREST_5M, oi_period), skip_open_interest),
+            (Stage("open_interest", OPEN_INTEREST_5M, check_period(oi_period)), skip_open_interest),
             (Stage("funding", FUNDING_RATES, ""), skip_funding),
             (Stage("trades", AGG_TRADES_UM, ""), skip_trades),
         )
@@ -86,7 +85,7 @@ def backfill_binance(
     options = Options(full_refresh=full_refresh)
     figures = {stage.name: _run(bench, stage, series, window, options) for stage in stages}
     files = {}
-    if output is not None:
+    if not no_files:
         for stage in stages:
             made = export_window(bench, stage.table, series, window, output, stage.interval)
             files[stage.name] = {"path": str(made.path), "records": made.rows}
@@ -137,7 +136,7 @@ def _run(bench: Workbench, stage: Stage, series: Series, window: Window, options
     with contextlib.closing(work):
         for one in work:
             landed.append(one)
-            cursor = one.last if one.last is None or one.last < window.end else window.end
+            cursor = min(one.cursor, window.end) if one.cursor else None
             show.say(
                 f"{stage.name} {one.slice.period}: fetched {one.fetched}, inserted {one.new}, "
                 f"next cursor {iso(cursor) if cursor else '–'}"

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from ingestion_assets.tables import Table
     from ingestion_assets.workbench import Workbench
 
+FOLDER = Path("app/data/binance")
+PERIODS = (
+    "5m",
+    "15m",
+    "30m",
+    "1h",
+    "2h",
+    "4h",
+    "6h",
+    "12h",
+    "1d",
+)  # in which the exchange tells open interest
+
 app = typer.Typer(help="The lake's tables as files for other programs.", no_args_is_help=True)
 
 
@@ -39,8 +52,10 @@ def jsonl(
     start: Start = None,
     end: End = None,
     interval: Annotated[str, typer.Option(help="Of 1m candles in the file.")] = "1m",
-    oi_period: Annotated[str, typer.Option(help="Of open interest in the file.")] = "5m",
-    output: Annotated[Path, typer.Option(metavar="FOLDER")] = Path("app/data/binance"),
+    oi_period: Annotated[
+        str, typer.Option(help=f"Of open interest in the file: {', '.join(PERIODS)}.")
+    ] = "5m",
+    output: Annotated[Path, typer.Option(metavar="FOLDER")] = FOLDER,
     as_json: AsJson = False,
 ) -> None:
     """One file for each table, put in its place when it is whole."""
@@ -50,6 +65,7 @@ def jsonl(
     from ingestion_assets.intervals import Window
     from ingestion_assets.tables import ALL
 
+    spacings = {"ohlcv_1m": check_interval(interval), "open_interest_5m": check_period(oi_period)}
     bench = environment.bench()
     known = bench.registry.require(series.strip()).series
     if unknown := [name for name in table or () if name not in ALL]:
@@ -63,7 +79,7 @@ def jsonl(
             if table:
                 raise BadInput(f"--table {one.path!r}: the lake holds nothing of {known.id} there")
             continue
-        spacing = {"ohlcv_1m": check_interval(interval), "open_interest_5m": oi_period}.get(one.name, "")
+        spacing = spacings.get(one.name, "")
         done.append((one, export_window(bench, one, known, Window(since, last), output, spacing)))
     if as_json:
         show.show_json([{"table": t.path, "path": str(e.path), "records": e.rows} for t, e in done])
@@ -81,6 +97,12 @@ def check_interval(text: str) -> str:
         return canonical_timeframe(text)
     except ValueError as error:
         raise BadInput(f"--interval: {error}") from None
+
+
+def check_period(text: str) -> str:
+    if text not in PERIODS:
+        raise BadInput(f"--oi-period {text!r} is unknown: use one of {', '.join(PERIODS)}")
+    return text
 
 
 def export_window(

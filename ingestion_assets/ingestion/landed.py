@@ -82,6 +82,12 @@ class Landed:
         )
 
     @property
+    def cursor(self) -> datetime | None:
+        """What comes next after the newest row: the next bar, or of events any later moment."""
+        step = self.table.grain if self.table.grid else timedelta(milliseconds=1)
+        return self.last + step if self.last else None
+
+    @property
     def coverage(self) -> float | None:
         return None if self.expected == 0 else min(1.0, self.rows / self.expected)
 

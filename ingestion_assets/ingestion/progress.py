@@ -44,7 +44,7 @@ class Progress:
             fetched=landed.fetched,
             inserted=landed.new + landed.changed,
             requests=landed.requests,
-            cursor=iso(landed.last + landed.table.grain) if landed.last else None,
+            cursor=iso(landed.cursor) if landed.cursor else None,
         )
         if landed.error is not None:
             self._errors.setdefault(name, f"{type(landed.error).__name__}: {landed.error}")

@@ -24,6 +24,12 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def next_cursor(said: str, stage: str) -> datetime:
+    """What the last progress line of a stage names."""
+    (*_, last) = (line for line in said.splitlines() if line.startswith(f"{stage} "))
+    return parse_moment(last.partition("next cursor ")[2])
+
+
 def test_a_window_of_every_kind_and_its_summary(ingest: Ingest, tmp_path: Path) -> None:
     done = ingest(*LINK, "--window-days", "2", "--output", str(tmp_path / "out")).ok()
     said = done.json
@@ -50,6 +56,10 @@ def test_a_window_of_every_kind_and_its_summary(ingest: Ingest, tmp_path: Path) 
     assert re.fullmatch(
         r"candles \d{4}-\d\d: fetched \d+, inserted \d+, next cursor [-0-9T:.]+Z", progress[-1]
     )
+    latest = parse_moment(said["stages"]["candles"]["latest"])
+    assert next_cursor(done.err, "candles") == latest + MINUTE
+    last_trade = parse_moment(said["stages"]["trades"]["latest"])
+    assert next_cursor(done.err, "trades") == last_trade + timedelta(milliseconds=1)
     candles = lines(tmp_path / "out" / "linkusdt_1m_candles.jsonl")
     assert len(candles) == said["totals"]["candles"] == said["files"]["candles"]["records"]
     times = [row["open_time"] for row in candles]
@@ -63,8 +73,17 @@ def test_a_window_of_every_kind_and_its_summary(ingest: Ingest, tmp_path: Path) 
     }
 
 
+def test_files_lie_where_the_older_tool_put_them_unless_none_are_wanted(ingest: Ingest) -> None:
+    few = ("--window-days", "1", "--skip-trades", "--skip-open-interest", "--skip-funding")
+    assert ingest(*LINK, *few, "--no-files").ok().json["files"] == {}
+    assert not Path("app").exists()
+    files = ingest(*LINK, *few).ok().json["files"]
+    assert files["candles"]["path"] == "app/data/binance/linkusdt_1m_candles.jsonl"
+    assert len(lines(Path(files["candles"]["path"]))) == files["candles"]["records"]
+
+
 class TestAgain:
-    FLAGS = ("--window-days", "3", "--skip-trades", "--skip-open-interest", "--skip-funding")
+    FLAGS = ("--no-files", "--window-days", "3", "--skip-trades", "--skip-open-interest", "--skip-funding")
 
     def test_only_the_open_tail_is_fetched(self, ingest: Ingest, simulator: Simulator) -> None:
         ingest(*LINK, *self.FLAGS).ok()
@@ -130,6 +149,9 @@ def test_export_writes_what_is_held(ingest: Ingest, tmp_path: Path) -> None:
         assert len(lines(Path(one["path"]))) == one["records"] > 0
     only = ingest("export", "jsonl", SERIES, "-t", "derivatives/ohlcv_1m", "--output", str(tmp_path)).ok()
     assert "linkusdt_1m_candles.jsonl" in only.err
+    wrong = ingest("export", "jsonl", SERIES, "--oi-period", "foo", "--output", str(tmp_path / "wrong"))
+    assert (wrong.code, "--oi-period 'foo' is unknown: use one of 5m" in wrong.err) == (2, True)
+    assert not (tmp_path / "wrong").exists()
     nothing = ingest("export", "jsonl", SERIES, "-t", "derivatives/agg_trades_um", "--output", str(tmp_path))
     assert nothing.code == 2
     assert "holds nothing" in nothing.err
@@ -162,3 +184,4 @@ def test_bad_input_says_what_is_wrong(ingest: Ingest, arguments: tuple[str, ...]
     assert said in done.err
     assert done.out == ""
     assert not ingest.lake.exists()
+    assert not Path("app").exists()
