@@ -12,7 +12,10 @@ RUN useradd --system --uid 10001 --create-home ingestion \
 WORKDIR /opt/ingestion
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY ingestion_assets ingestion_assets
-RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt . \
+# 1: with the library for models that judge texts (ML_SENTIMENT_ENABLED), some GB
+ARG INSTALL_ML=0
+RUN [ "$INSTALL_ML" = 1 ] && extras="[ml]" || extras="" \
+    && pip install --no-cache-dir --disable-pip-version-check -c constraints.txt ".$extras" \
     && rm -rf build ingestion_assets
 
 COPY deploy/dagster.yaml deploy/workspace.yaml /opt/dagster/

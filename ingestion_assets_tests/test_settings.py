@@ -32,6 +32,9 @@ PARSED: dict[str, tuple[str, Any]] = {
     "GOOGLE_APPLICATION_CREDENTIALS": ("/keys/gcs.json", "/keys/gcs.json"),
     "DATABASE_URL": (f"postgresql://me:{SECRET}@h/d", f"postgresql://me:{SECRET}@h/d"),
     "REDIS_URL": ("redis://127.0.0.1", "redis://127.0.0.1"),
+    "REDIS_HOST": ("cache", "cache"),
+    "REDIS_PORT": ("6379", 6379),
+    "REDIS_PASSWORD": (SECRET, SECRET),
     "EXCHANGE_NAME": ("kraken", "kraken"),
     "EXCHANGE_API_KEY": (SECRET, SECRET),
     "EXCHANGE_API_SECRET": (SECRET, SECRET),
@@ -255,6 +258,34 @@ def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         "SIMULATOR_PORT",
         "HOT_CRON",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"REDIS_HOST": "cache"}, "redis://cache:6379/0"),
+        ({"REDIS_HOST": "::1", "REDIS_PORT": "6380"}, "redis://[::1]:6380/0"),
+        ({"REDIS_HOST": "cache", "REDIS_PASSWORD": "p@ss/word"}, "redis://:p%40ss%2Fword@cache:6379/0"),
+        ({"REDIS_HOST": "cache", "REDIS_URL": "redis://other:1/2"}, "redis://other:1/2"),
+        ({"REDIS_PORT": "6380", "REDIS_PASSWORD": "p"}, None),
+        ({"REDIS_PORT": "tcp://10.0.0.7:6379"}, None),  # as Kubernetes sets it
+    ],
+)
+def test_redis_may_be_given_in_parts(
+    given: dict[str, str], url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.redis_url and settings.redis_url.get_secret_value()) == url
+    assert "p@ss" not in repr(settings)
+
+
+def test_a_port_of_redis_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_HOST", "cache")
+    monkeypatch.setenv("REDIS_PORT", "tcp://10.0.0.7:6379")
+    with pytest.raises(SettingsError, match="REDIS_PORT"):
+        load_settings()
 
 
 def test_a_domain_may_have_a_ttl_of_its_own() -> None:

@@ -1,7 +1,7 @@
 """The environment as one typed object. Nobody else reads os.environ.
 
 Every setting is a line in fields.py; values.py says how their texts are read, jobs.py what MARKET_JOBS may
-hold, loading.py how one that is wrong is told.
+hold, other_names.py what says the same in other words, loading.py how one that is wrong is told.
 """
 
 from ingestion_assets.settings.fields import ROOT, SIMULATED, Settings

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion_assets.settings.jobs import MarketJob, MarketJobs
+from ingestion_assets.settings.other_names import polygon_is_massive, redis_in_parts
 from ingestion_assets.settings.values import (
     LONGEST_TTL,
     AnyObject,
@@ -78,6 +79,9 @@ class Settings(BaseSettings):
     google_application_credentials: str | None = None
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
+    redis_host: str | None = None
+    redis_port: int = Field(6379, ge=1, le=65535)
+    redis_password: SecretStr | None = None
 
     # Exchanges.
     exchange_name: str = "binance"
@@ -180,12 +184,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _polygon_is_massive(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """One key under two names; of the vendor's files it is the secret half of the key, too."""
-        key = values.get("polygon_api_key") or values.get("massive_api_key")
-        if key:
-            values = {"polygon_s3_secret_access_key": key} | values | {"polygon_api_key": key}
-        return values
+    def _under_other_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return redis_in_parts(polygon_is_massive(values))
 
     @cached_property
     def catalog_url(self) -> str:
