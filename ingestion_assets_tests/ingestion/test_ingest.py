@@ -52,8 +52,9 @@ def test_provenance_of_rows_and_figures_of_a_run(bench):
     (series,) = bench.series("binance.BTC-USDT")
     (one,) = bench.ingest_all([series], month_window("2024-02"))
     assert one.figures() == {
-        "status": "ok", "rows": 41_760, "new_rows": 41_760, "changed_rows": 0, "dropped_rows": 0,
-        "quarantined_rows": 0, "fetched_rows": 41_760, "expected_rows": 41_760, "coverage": 1.0, "gaps": "",
+        "status": "ok", "reason": "",
+        "rows": 41_760, "new_rows": 41_760, "changed_rows": 0, "dropped_rows": 0, "quarantined_rows": 0,
+        "fetched_rows": 41_760, "expected_rows": 41_760, "coverage": 1.0, "gaps": "",
         "first": "2024-02-01T00:00Z", "last": "2024-02-29T23:59Z", "requests": one.requests,
         "touched_from": "2024-02-01T00:00Z",
         "seconds": one.figures()["seconds"], "bytes": bench.path(series, "2024-02").stat().st_size,
