@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion_assets.features.texts import text_features
-from ingestion_assets.intervals import Window, floor, month_window
+from ingestion_assets.intervals import Window, floor, month_window, periods
 from ingestion_assets.io_managers.online import Upload, Uploads
 from ingestion_assets.partitions import keys_of_run, month_by_series, parts_of
 from ingestion_assets.resources import WorkbenchResource
@@ -53,19 +53,18 @@ def domain_online_asset(table: Table) -> dg.AssetsDefinition:
 
 
 def _metrics(bench: Workbench, store: OnlineStore, table: Table, keys: list[str]) -> Generator[Upload]:
-    for key in keys:
+    for key, window in _windows(store, table, keys).items():
         month, series = parts_of(key)
-        held = bench.lake.read(table, series, month_window(month), ["component"]).column("component")
+        looked_at = Window(min(window.start, month_window(month).start), window.end)
+        held = bench.lake.read(table, series, looked_at, ["component"]).column("component")
         names = [name for name in pc.unique(held.cast(pa.string())).to_pylist() if can_be_read(name)]
         for component in sorted(names):
-            place = Place("onchain", *metric_of(series, component))
-            window = _window(store, table, place, month)
             yield Upload(
                 key,
-                place,
+                Place("onchain", *metric_of(series, component)),
                 table,
                 partial(_online, table, window, partial(_part, bench, series, component)),
-                partial(bench.lake.footer, table, series, month),
+                partial(_version, bench, table, series, window),
             )
 
 
@@ -76,20 +75,23 @@ def _part(bench: Workbench, series: str, component: str, window: Window) -> pa.T
 
 def _texts(bench: Workbench, store: OnlineStore, table: Table, keys: list[str]) -> Generator[Upload]:
     """Each series, and once for each month its platform, with the last of the platform's series."""
-    last = {(parts_of(key)[0], platform_of(parts_of(key)[1])): key for key in keys}
+    windows, timeframe = _windows(store, table, keys), table.name.partition("_")[2]
+    together: dict[tuple[str, str], list[str]] = {}
     for key in keys:
         month, series = parts_of(key)
-        platform, timeframe = platform_of(series), table.name.partition("_")[2]
-        place = Place(domain_of(table), topic_of(series), timeframe)
-        window = _window(store, table, place, month)
-        footer = partial(bench.lake.footer, table, series, month)
+        together.setdefault((month, platform_of(series)), []).append(key)
+    for key, window in windows.items():
+        month, series = parts_of(key)
+        platform, place = platform_of(series), Place(domain_of(table), topic_of(series), timeframe)
+        version = partial(_version, bench, table, series, window)
         own = partial(bench.lake.read, table, series)
-        yield Upload(key, place, table, partial(_online, table, window, own), footer)
-        if last[month, platform] == key:
-            source = series.partition(".")[0]
-            whole = partial(_together, bench, table, source)
-            together = Place(place.domain, platform, timeframe)
-            yield Upload(key, together, table, partial(_online, table, window, whole), footer)
+        yield Upload(key, place, table, partial(_online, table, window, own), version)
+        others = together[month, platform]
+        if others[-1] == key:
+            window = Window(min(windows[other].start for other in others), window.end)
+            whole = partial(_together, bench, table, series.partition(".")[0])
+            place = Place(place.domain, platform, timeframe)
+            yield Upload(key, place, table, partial(_online, table, window, whole), version)
 
 
 def _together(bench: Workbench, table: Table, source: str, window: Window) -> pa.Table:
@@ -104,12 +106,28 @@ def _online(table: Table, window: Window, load: Callable[[Window], pa.Table]) ->
     return load(window) if window.start < window.end else table.empty()
 
 
-def _window(store: OnlineStore, table: Table, place: Place, month: str) -> Window:
-    """What of the month may be online; nothing of a month that lies before."""
-    whole, grain = month_window(month), int(table.grain.total_seconds())
-    life = timedelta(seconds=store.life(place.domain, place.qualifier, grain))
+def _windows(store: OnlineStore, table: Table, keys: list[str]) -> dict[str, Window]:
+    """By key what may be online up to its month's end, from where an earlier key of its series leaves off.
+
+    So the first of them reaches back over months that are not asked for: what Redis has lost of them, and
+    nothing of theirs is new, comes back with the next run.
+    """
+    grain = int(table.grain.total_seconds())
+    life = timedelta(seconds=store.life(domain_of(table), "", grain))
     oldest = floor(datetime.now(UTC) - life, table.grain) + table.grain
-    return Window(min(max(whole.start, oldest), whole.end), whole.end)
+    found: dict[str, Window] = {}
+    reached: dict[str, datetime] = {}
+    for key in sorted(keys):
+        month, series = parts_of(key)
+        end = month_window(month).end
+        found[key] = Window(min(max(oldest, reached.get(series, oldest)), end), end)
+        reached[series] = end
+    return {key: found[key] for key in keys}
+
+
+def _version(bench: Workbench, table: Table, series: str, window: Window) -> object:
+    """By what to tell that the lake's files are others than before."""
+    return [bench.lake.footer(table, series, month) for month in periods(window, table.cut)]
 
 
 ASSETS = [domain_online_asset(table) for table in DOMAIN_FEATURES.values()]

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from ingestion_assets.assets.online import ASSETS, DOMAIN
+from ingestion_assets.automation.domain_features import DOMAIN_FEATURE_JOBS
 from ingestion_assets.automation.jobs import CAUSE
 from ingestion_assets.automation.schedules import at_work
 from ingestion_assets.automation.sensors import DEPLOYMENT
@@ -16,7 +17,8 @@ from ingestion_assets.resources import WorkbenchResource, workbench
 from ingestion_assets.settings import Settings
 from ingestion_assets.stores.online import OnlineError, OnlineStore
 from ingestion_assets.stores.online.keys import ROOT
-from ingestion_assets.tables import FEATURES, Table
+from ingestion_assets.tables import DOMAIN_FEATURES, FEATURES, Table
+from ingestion_assets.tables.domain_features import domain_of
 
 MAX_KEYS = 1_000
 LOOKED_AT_ONCE = 2_000
@@ -28,6 +30,8 @@ ONLINE_JOB = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*ASSETS).without_checks(),
     description="Put the newest features of the run's partitions online.",
 )
+
+_FILLING = {DOMAIN: ONLINE_JOB} | DOMAIN_FEATURE_JOBS  # by domain, the job that has its assets `online/…`
 
 
 class SweepConfig(dg.Config):
@@ -169,7 +173,7 @@ def online_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         return dg.SensorResult(run_requests=[request], cursor=DEPLOYMENT)
 
     @dg.sensor(
-        job=ONLINE_JOB,
+        jobs=[*_FILLING.values()],
         minimum_interval_seconds=settings.sensor_interval_sec,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Puts online what landed in a run that failed before it came to that, or at that.",
@@ -181,14 +185,15 @@ def online_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             return dg.SkipReason("the last catching up is still at work")
         marks: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         requests: list[dg.RunRequest] = []
-        for table in FEATURES.values():
+        for table in (*FEATURES.values(), *DOMAIN_FEATURES.values()):
             if held_back(context.instance, table):
                 continue
             keys, marks[table.name] = left_behind(context.instance, table, marks.get(table.name))
+            domain = domain_of(table)
             requests += run_requests(
-                ONLINE_JOB.name,
+                _FILLING[domain].name,
                 keys,
-                context.instance.get_dynamic_partitions(DOMAIN),
+                context.instance.get_dynamic_partitions(domain),
                 tags={CAUSE: CATCH_UP},
                 asset_selection=[dg.AssetKey(["online", table.name])],
                 asset_check_keys=[],

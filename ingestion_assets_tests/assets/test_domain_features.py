@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 import redis
 
@@ -156,6 +157,56 @@ def test_posts_are_counted_and_judged_for_each_query_and_for_the_platform(world,
     figures = {name: value.value for name, value in told.asset_materialization.metadata.items()}
     assert figures["features_written"] > 0
     assert "features:social:twitter" in figures["keys"]
+
+
+def put_online(world, domain: str, first: str, last: str, *tables: str) -> None:
+    """The assets `online/…` of these tables, or all features of a domain with what is online of them."""
+    job = world.repository.get_job(f"features_{domain}")
+    if tables:
+        wanted = {dg.AssetKey(["online", table]) for table in tables}
+        job = job.get_subset(asset_selection=wanted, asset_check_selection=set())
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    assert job.execute_in_process({}, world.instance, tags=tags, raise_on_error=False).success
+
+
+def test_metrics_that_redis_has_lost_come_back_with_the_next_run_beyond_its_month_too(world, client):
+    world.setenv(FEATURE_TTL_OVERRIDES=json.dumps({"onchain": 45 * 86_400}))
+    since = TODAY - timedelta(days=50)
+    register(world, "onchain", since, ACTIVE)
+    ingest(world, METRICS, f"{since:%Y-%m}|{ACTIVE}", f"{OPEN}|{ACTIVE}")
+    follow(world, "features_onchain")
+    before = values(client, "features:onchain:BTC:active_addresses")
+    assert len({f"{datetime.fromtimestamp(at, UTC):%Y-%m}" for at in before}) > 1
+    client.flushall()
+    put_online(world, "onchain", f"{OPEN}|{ACTIVE}", f"{OPEN}|{ACTIVE}", "onchain_1d")
+    assert values(client, "features:onchain:BTC:active_addresses") == before
+
+
+def test_posts_that_redis_has_lost_come_back_likewise_for_query_and_platform(world, client):
+    world.setenv(FEATURE_TTL_OVERRIDES=json.dumps({"social": 45 * 86_400}))
+    register(world, "social", NOW - timedelta(days=50), *SOCIAL)
+    months = set()
+    for number, series in enumerate(SOCIAL):
+        for days in (40, 30, 20, 10, 1):
+            at = TODAY - timedelta(days=days, minutes=number)
+            row = {
+                "id": f"{number}{days}",
+                "time": at,
+                "kind": "post",
+                "text": "t",
+                "source": "rest",
+                "known_at": at,
+            }
+            columns = {f.name: pa.array([row.get(f.name)], f.type) for f in POSTS.schema}
+            months.add(f"{at:%Y-%m}")
+            world.bench.lake.merge(POSTS, series, f"{at:%Y-%m}", pa.table(columns, POSTS.schema), notes={})
+    put_online(world, "social", f"{min(months)}|{SOCIAL[0]}", f"{OPEN}|{SOCIAL[1]}")
+    prefixes = [f"features:social:{topic}:1h" for topic in ("twitter", "twitter.bitcoin", "twitter.ether")]
+    before = [values(client, prefix) for prefix in prefixes]
+    assert [len(rows) for rows in before] == [10, 5, 5]
+    client.flushall()
+    put_online(world, "social", f"{OPEN}|{SOCIAL[0]}", f"{OPEN}|{SOCIAL[1]}", "social_1m", "social_1h")
+    assert [values(client, prefix) for prefix in prefixes] == before
 
 
 def test_rows_of_slow_domains_stay_longer_unless_said_otherwise():

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 import redis
 from dagster._core.events import DagsterEvent, StepMaterializationData
@@ -13,6 +14,7 @@ from ingestion_assets.automation.online import CATCH_UP, online_schedules, onlin
 from ingestion_assets.partitions import RANGE_END, RANGE_START
 from ingestion_assets.settings import load_settings
 from ingestion_assets.tables import FEATURES
+from ingestion_assets.tables.social import POSTS
 from ingestion_assets_tests.market_world import M1, asset_key, failure_text
 
 ONLINE = dg.AssetKey(["online", "market_1m"])
@@ -243,6 +245,36 @@ class TestCatchUp:
         assert not self.tick(world).run_requests
         world.instance.report_run_failed(world.instance.get_run_by_id(run.run_id))
         assert len(self.tick(world).run_requests) == 1
+
+
+class TestCatchUpOfOtherDomains:
+    """Posts, metrics and news: their features and what is online of them are one run."""
+
+    def run(self, world, key):
+        job = world.repository.get_job("features_social")
+        tags = {RANGE_START: key, RANGE_END: key}
+        return job.execute_in_process(instance=world.instance, tags=tags, raise_on_error=False)
+
+    def test_puts_online_what_redis_refused_once_it_is_back(self, world, client, redis_url):
+        minute = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=2)
+        row = {"id": "1", "time": minute, "kind": "post", "text": "t", "source": "rest", "known_at": minute}
+        columns = {f.name: pa.array([row.get(f.name)], f.type) for f in POSTS.schema}
+        month = f"{minute:%Y-%m}"
+        world.bench.lake.merge(POSTS, "x.bitcoin", month, pa.table(columns, POSTS.schema), notes={})
+        world.instance.add_dynamic_partitions("social", ["x.bitcoin"])
+        sensor = next(s for s in online_sensors(load_settings(redis_url="redis://h")) if s.name == CATCH_UP)
+        assert self.run(world, f"{month}|x.bitcoin").success
+        cursor = world.tick(sensor).cursor
+        client.flushall()
+        world.setenv(REDIS_URL="redis://127.0.0.1:1/0")
+        assert not self.run(world, f"{month}|x.bitcoin").success
+        world.setenv(REDIS_URL=redis_url)
+        outcome = world.tick(sensor, cursor)
+        assert outcome.run_requests
+        assert all(run.success for run in world.execute(outcome.run_requests))
+        for topic in ("twitter", "twitter.bitcoin"):
+            assert client.zcard(f"features:social:{topic}:1m:_idx") == 1
+        assert not world.tick(sensor, outcome.cursor).run_requests, "once"
 
 
 def test_what_was_ingested_is_online_when_the_follow_up_has_run(world, client):
