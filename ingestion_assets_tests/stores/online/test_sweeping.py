@@ -41,6 +41,21 @@ def test_keys_without_a_ttl_get_one_and_others_keep_theirs(store, client):
     assert store.sweep("features:market:*", 1_234, 1_000).ttl_set == 0
 
 
+def test_a_writer_who_sets_a_ttl_between_the_look_and_the_sweeps_own_is_right(store, client, monkeypatch):
+    key = "features:market:ETH-USDT:1m:60"
+    client.set(key, "{}")
+    look = sweeping._without_ttl
+
+    def overtaken(line, keys):
+        found = look(line, keys)
+        assert [client.expire(one, 50_000) for one in found] == [True] * len(found)
+        return found
+
+    monkeypatch.setattr(sweeping, "_without_ttl", overtaken)
+    assert store.sweep("features:market:*", 60, 1_000).ttl_set == 0
+    assert client.ttl(key) > 40_000
+
+
 def test_an_index_never_gets_a_ttl_and_loses_only_entries_whose_row_is_gone(store, client):
     times = minutes(50).tolist()
     client.zadd(INDEX, {str(t): t for t in times})
