@@ -6,6 +6,7 @@ A vendor file hands over how its errors look (`classify`); everything else is th
 from __future__ import annotations
 
 import asyncio
+import base64
 import email.utils
 import hashlib
 import logging
@@ -39,6 +40,7 @@ from ingestion_assets.sources.governor import LONGEST_WAIT, Governor
 log = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
+_SHORTEST_KEY = 8  # shorter ones stand in ordinary words
 
 Classify = Callable[[int, Mapping[str, str], bytes], SourceError | None]
 T = TypeVar("T")
@@ -132,7 +134,7 @@ class HttpClient:
                     return await asyncio.get_running_loop().run_in_executor(None, parse, body)
                 return parse(body)
             except MalformedAnswer as error:
-                error.args = (f"{clean_url(self.base_url + path + _query(params))}: {error}",)
+                error.args = (self._clean(f"{clean_url(self.base_url + path + _query(params))}: {error}"),)
                 raise
 
         attempt = once if each is None else lambda: each(once)
@@ -207,8 +209,19 @@ class HttpClient:
     def _raise_unless_fine(self, url: str, answer: Answer) -> None:
         problem = self.classify(answer.status, answer.headers, answer.body) or by_status(answer)
         if problem is not None:
-            problem.args = (f"{clean_url(url)}: {problem}",)
+            problem.args = (self._clean(f"{clean_url(url)}: {problem}"),)
             raise problem
+
+    def _clean(self, text: str) -> str:
+        """Without the keys that were sent, which some vendors repeat when they refuse them."""
+        for name, value in self.headers.items():
+            kind, _, secret = value.rpartition(" ")
+            told = [secret] if name.lower() != "user-agent" else []
+            if kind == "Basic":
+                told.append(base64.b64decode(secret).decode().rpartition(":")[2])
+            for one in told:
+                text = text.replace(one, "***") if len(one) >= _SHORTEST_KEY else text
+        return text
 
     @property
     def date_skew(self) -> float | None:

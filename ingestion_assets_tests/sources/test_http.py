@@ -1,8 +1,10 @@
 """HTTP as vendors do it: each status its error, patience where it can heal, nothing secret in a text."""
 
 import asyncio
+import base64
 import email.utils
 import time
+from functools import partial
 
 import orjson
 import pytest
@@ -52,6 +54,26 @@ def test_each_status_has_its_error(status, body, error):
     assert type(caught.value) is error
     assert f"/data: HTTP {status}: " in str(caught.value)
     assert (body.decode().strip() or "no text") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Api-Key": "s3cret-0123456789"},
+        {"Authorization": "Bearer s3cret-0123456789"},
+        {"Authorization": "Basic " + base64.b64encode(b"app:s3cret-0123456789").decode()},
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 500])
+def test_a_key_that_the_vendor_repeats_is_not_shown(headers, status):
+    (sent,) = headers.values()
+    echo = f"<no key {sent} or s3cret-0123456789>".encode()
+    parse = partial(expect_json, opening=b"{")
+    with Replay({"/data": Reply(status, echo)}) as vendor, pytest.raises(errors.SourceError) as caught:
+        get(vendor, headers=headers, parse=parse)
+    assert "<no key" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert sent.rpartition(" ")[2] not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 451])

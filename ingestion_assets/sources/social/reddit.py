@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from ingestion_assets.intervals import Window
@@ -143,10 +144,18 @@ class _Walk:
 
 
 def _token(body: bytes) -> tuple[str, float]:
-    document = document_of(body)
-    if "access_token" not in document:
-        raise AuthError(f"Reddit gives no token: {str(dict(document))[:160]}")
-    return str(document["access_token"]), float(document.get("expires_in", 3_600))
+    """The token, and for how many seconds it is good. Nothing of such an answer gets into an error text."""
+    try:
+        document = orjson.loads(body)
+        if document.get("access_token") is None:
+            why = document.get("error") or "it does not say why"
+            raise AuthError(f"Reddit gives no token: {str(why)[:160]}")
+        return str(document["access_token"]), float(document.get("expires_in") or 3_600)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MalformedAnswer(
+            f"the answer with the token is cut off or not as documented ({type(error).__name__}, "
+            f"{len(body)} bytes, not shown here)"
+        ) from None
 
 
 def _problem_of(status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:

@@ -63,6 +63,25 @@ def test_the_app_gets_a_token_and_asks_with_it():
     assert covered(pages)[-1].start == DAY.start
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"access_token": "eyJ-s3cret-t0ken", "token_type": "bearer", "expi',
+        b'{"access_token": "eyJ-s3cret-t0ken", "expires_in": }',
+        b'{"access_token": "eyJ-s3cret-t0ken", "expires_in": "soon"}',
+        b'{"access_token": "eyJ-s3cret-t0ken", "expires_in": [1]}',
+        b'["eyJ-s3cret-t0ken"]',
+        b'{"refresh_token": "eyJ-s3cret-t0ken"}',
+        b"<html>eyJ-s3cret-t0ken</html>",
+    ],
+)
+def test_an_answer_with_a_token_is_never_shown(body: bytes, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("DEBUG")
+    with pytest.raises((MalformedAnswer, AuthError), match="token") as caught:
+        ask(Reddit, POSTS, {TOKEN_PATH: body}, DAY, SERIES, **KEYS, attempts=2)
+    assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r} {caplog.text}"
+
+
 def test_what_authors_and_moderators_took_away_is_null_or_as_sent():
     gone = post(1, MIDNIGHT + 10, author="[deleted]", selftext="[removed]", edited=True, upvote_ratio=None)
     crossed = post(2, MIDNIGHT + 20, author=None, selftext=None, crosspost_parent="t3_p1", is_gallery=True)
