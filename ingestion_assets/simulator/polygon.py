@@ -9,7 +9,7 @@ not of days.
 import base64
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -26,6 +26,7 @@ Query = Mapping[str, str]
 _RANGE = re.compile(r"/v2/aggs/ticker/([^/]+)/range/(\d+)/(\w+)/([^/]+)/([^/]+)")
 _SNAPSHOTS = "/v2/snapshot/locale/us/markets/stocks/tickers"
 _MOST, _USUAL = 50_000, 5_000
+_FORGOTTEN, _SHOWN_AGAIN = time(3, 30), time(4)  # no snapshots in between
 _DAY_MS = 86_400_000
 
 
@@ -150,6 +151,8 @@ class Polygon:
         names = (
             [one] if one else [name for name in query.get("tickers", "").split(",") if name] or list(SHARES)
         )
+        at = datetime.fromtimestamp(self.market.clock.now_ms() / 1000, NEW_YORK).time()
+        names = [] if _FORGOTTEN <= at < _SHOWN_AGAIN else names
         shown = [self._shown(SHARES[name]) for name in names if name in SHARES]
         if one and not shown:
             raise Refusal(404, "NotFound", "Ticker not found.")

@@ -6,6 +6,7 @@ again within it is not served again, and a slot in which nobody asked cannot be 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,17 @@ def slots(table: Table) -> dict[str, Any]:
     return {"settle": -table.grain, "horizon": table.grain - timedelta(microseconds=1)}
 
 
-def taken_at(window: Window, skew: float | None, origin: str) -> datetime:
-    """When an answer was given: by our own clock, but of a simulated world by its own."""
+@dataclass(frozen=True)
+class Taken:
+    """When an answer was given: `at` lies in its slot whenever it came, `known` is the moment itself."""
+
+    at: datetime
+    known: datetime
+
+
+def taken_at(window: Window, skew: float | None, origin: str) -> Taken:
+    """For an answer that has just come: by our own clock, but of a simulated world by its own."""
     ahead = timedelta(seconds=skew or 0.0) if origin == "simulator" else timedelta()
-    return min(max(datetime.now(UTC) + ahead, window.start), window.end - timedelta(microseconds=1))
+    moment = datetime.now(UTC) + ahead
+    at = min(max(moment, window.start), window.end - timedelta(microseconds=1))
+    return Taken(at, max(moment, at))

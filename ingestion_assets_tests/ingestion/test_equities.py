@@ -255,6 +255,16 @@ def test_a_snapshot_is_taken_once_in_five_minutes_and_never_replaced(
     assert second[0] == first[0]
 
 
+def test_while_nobody_is_shown_nothing_is_stored_and_nothing_fails(desk):
+    series = [desk.series(name, Strategy.SNAPSHOT) for name in ("polygon.AAPL", "polygon.MSFT")]
+    desk.simulator.clock.set("2024-03-06T08:45")  # 03:45 in New York
+    month = window("2024-03-01", "2024-04-01")
+    landed = desk.ingest(EQUITY_SNAPSHOTS, month, *series)
+    assert [(one.status, one.error, one.new) for one in landed] == [("no_data", None, 0)] * 2
+    desk.simulator.clock.set("2024-03-06T09:01")
+    assert [one.new for one in desk.ingest(EQUITY_SNAPSHOTS, month, *series)] == [1, 1]
+
+
 def test_many_shares_are_shown_in_one_request_and_one_that_is_unknown_fails_alone(desk):
     names = ("polygon.AAPL", "polygon.MSFT", "polygon.NOPE", "polygon.SPY")
     series = [desk.series(name, Strategy.SNAPSHOT) for name in names]

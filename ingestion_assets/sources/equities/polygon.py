@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -29,6 +29,7 @@ import pyarrow as pa
 
 from ingestion_assets.intervals import Window, intersect, iso, micros, moment_of, subtract
 from ingestion_assets.registry import Series, check_id
+from ingestion_assets.sources.clock import told_now
 from ingestion_assets.sources.equities.polygon_rows import (
     Document,
     days_traded,
@@ -40,7 +41,7 @@ from ingestion_assets.sources.equities.polygon_rows import (
     problem_of,
     results_of,
 )
-from ingestion_assets.sources.equities.sessions import Session, day_of, sessions
+from ingestion_assets.sources.equities.sessions import NEW_YORK, Session, day_of, sessions
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound, RateLimited, SourceError
 from ingestion_assets.sources.feeds import Absent, Page, feed
 from ingestion_assets.sources.governor import Budget
@@ -56,6 +57,7 @@ FREE_PLAN = Budget(limit=5, seconds=60)
 BARS, SPLITS_AT_ONCE, TICKERS_AT_ONCE = 50_000, 1_000, 100
 SHOWN_AFTER = timedelta(minutes=20)
 _STALLS_BORNE = 3
+_FORGOTTEN, _SHOWN_AGAIN = time(3, 30), time(4)
 _TICKER = re.compile(r"[A-Za-z][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,4})?")
 
 
@@ -181,12 +183,15 @@ class Polygon(HttpVendor):
         return normalise_splits(list(found.values()), self.options.origin)
 
     @feed(EQUITY_SNAPSHOTS, phase="snapshot", page_rows=1, **slots(EQUITY_SNAPSHOTS))
-    async def snapshot(self, series: Series, window: Window) -> AsyncIterator[Page]:
+    async def snapshot(self, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
         entry = await self._snapshots.get(series.symbol)
+        if entry is None and (_cleared(window.start) or _cleared(told_now(self._client))):
+            yield Absent(window, "polygon shows nobody from 03:30 to 04:00 in New York")
+            return
         if entry is None:
             raise NotFound(f"polygon shows no snapshot of {series.symbol!r}: is the ticker right?")
         taken = taken_at(window, self._client.date_skew, self.options.origin)
-        yield Page(normalise_snapshot(entry, taken, self.options.origin), window)
+        yield Page(normalise_snapshot(entry, taken.at, self.options.origin, taken.known), window)
 
     async def _tickers(self, names: list[str]) -> dict[str, Mapping[str, Any]]:
         path = "/v2/snapshot/locale/us/markets/stocks/tickers"
@@ -224,6 +229,11 @@ def _range(ticker: str, span: str, window: Window) -> str:
     """Both ends are inclusive."""
     first, last = -(-micros(window.start) // 1_000), -(-micros(window.end) // 1_000) - 1
     return f"/v2/aggs/ticker/{quote(ticker)}/range/1/{span}/{first}/{last}"
+
+
+def _cleared(moment: datetime) -> bool:
+    """Whether the vendor has forgotten yesterday and knows nothing of today."""
+    return _FORGOTTEN <= moment.astimezone(NEW_YORK).time() < _SHOWN_AGAIN
 
 
 def _any_within(times: np.ndarray, window: Window) -> bool:

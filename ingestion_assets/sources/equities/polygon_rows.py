@@ -101,7 +101,9 @@ def normalise_splits(entries: Sequence[Mapping[str, Any]], origin: str) -> pa.Ta
         return _table_of(SPLITS, {"time": times} | columns, times, origin)
 
 
-def normalise_snapshot(entry: Mapping[str, Any], taken: datetime, origin: str) -> pa.Table:
+def normalise_snapshot(
+    entry: Mapping[str, Any], taken: datetime, origin: str, known: datetime | None = None
+) -> pa.Table:
     """One row from what a snapshot says of a ticker."""
     if not isinstance(entry, Mapping) or "ticker" not in entry:
         raise MalformedAnswer(f"the snapshot names no ticker: {str(entry)[:160]}")
@@ -127,9 +129,9 @@ def normalise_snapshot(entry: Mapping[str, Any], taken: datetime, origin: str) -
             row |= {f"{column}_{name}": _number(parts[part], short) for short, name in _BAR.items()}
         closes = (row["last_trade_price"], row["minute_close"], row["day_close"], row["previous_close"])
         row["price"] = next((price for price in closes if price), None)
-        taken_at = np.array([micros(taken)], np.int64)
-        columns = {"time": taken_at} | {name: [value] for name, value in row.items()}
-        return _table_of(EQUITY_SNAPSHOTS, columns, taken_at, origin)
+        at, heard = (np.array([micros(moment)], np.int64) for moment in (taken, known or taken))
+        columns = {"time": at} | {name: [value] for name, value in row.items()}
+        return _table_of(EQUITY_SNAPSHOTS, columns, heard, origin)
 
 
 def described(document: Document, symbol: str) -> Market:

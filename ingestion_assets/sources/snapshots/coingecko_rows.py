@@ -58,13 +58,15 @@ def answer_of(body: bytes, opening: bytes) -> Any:
         raise MalformedAnswer(f"the answer is cut-off or broken JSON ({error}): {excerpt(body)}") from None
 
 
-def normalise_market(entry: Mapping[str, Any], taken: datetime, origin: str) -> pa.Table:
-    """One row from an entry of coins/markets."""
+def normalise_market(
+    entry: Mapping[str, Any], taken: datetime, origin: str, known: datetime | None = None
+) -> pa.Table:
+    """One row from an entry of coins/markets; `known` when it was taken, unless said otherwise."""
     with _expected("coins/markets", entry):
         columns: dict[str, Any] = {name: [_number(entry.get(sent))] for name, sent in _MARKET.items()}
         columns["market_cap_rank"] = [entry.get("market_cap_rank")]
         columns |= {name: [_moment(entry.get(sent))] for name, sent in _TIMES.items()}
-        return _snapshot(columns, taken, origin)
+        return _snapshot(columns, taken, known or taken, origin)
 
 
 def normalise_chart(document: Mapping[str, Any], settle: timedelta, origin: str) -> pa.Table:
@@ -136,9 +138,9 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _snapshot(columns: Mapping[str, Any], taken: datetime, origin: str) -> pa.Table:
-    at = np.array([micros(taken)], np.int64)
-    return _table_of(MARKET_SNAPSHOTS, {"time": at} | dict(columns), at, origin)
+def _snapshot(columns: Mapping[str, Any], taken: datetime, known: datetime, origin: str) -> pa.Table:
+    at, heard = (np.array([micros(moment)], np.int64) for moment in (taken, known))
+    return _table_of(MARKET_SNAPSHOTS, {"time": at} | dict(columns), heard, origin)
 
 
 def _moment(text: str | None) -> int | None:

@@ -390,10 +390,51 @@ def test_a_recorded_snapshot_in_milliseconds_with_parts_left_out(recordings: Pat
     assert (row["price"], row["day_vwap"], row["bid"], row["minute_time"]) == (7723.54, 0, None, None)
 
 
+@pytest.mark.parametrize(
+    ("said", "part", "shown"),
+    [
+        ("Thu, 19 Nov 2026 08:31:00 GMT", window("2026-11-19T08:30", "2026-11-19T08:35"), False),
+        ("Thu, 19 Nov 2026 09:00:02 GMT", window("2026-11-19T08:55", "2026-11-19T09:00"), False),
+        ("Thu, 19 Nov 2026 08:29:00 GMT", window("2026-11-19T08:25", "2026-11-19T08:30"), True),
+        ("Thu, 19 Nov 2026 09:00:02 GMT", window("2026-11-19T09:00", "2026-11-19T09:05"), True),
+        ("Thu, 16 Jul 2026 07:31:00 GMT", window("2026-07-16T07:30", "2026-07-16T07:35"), False),
+        ("Thu, 16 Jul 2026 08:31:00 GMT", window("2026-07-16T08:30", "2026-07-16T08:35"), True),
+    ],
+)
+def test_while_the_vendor_has_forgotten_everybody_there_is_nothing_to_store(
+    said: str, part: Window, shown: bool
+):
+    """From 03:30 to 04:00 in New York, in winter and in summer; at other times it is the ticker."""
+    answer = {TICKERS: Reply(body={"status": "OK", "count": 0, "tickers": []}, headers={"Date": said})}
+    if shown:
+        with pytest.raises(NotFound, match="is the ticker right"):
+            fetched(answer, part, EQUITY_SNAPSHOTS)
+        return
+    (absent,), _ = fetched(answer, part, EQUITY_SNAPSHOTS)
+    assert isinstance(absent, Absent)
+    assert absent.window == part
+    assert "03:30 to 04:00" in absent.evidence
+
+
+def test_an_answer_that_comes_after_its_slot_was_not_known_within_it():
+    part = Window(at("2026-11-20T10:05"), at("2026-11-20T10:10"))
+    late = Reply(
+        body={"status": "OK", "tickers": [{"ticker": "AAPL"}]},
+        headers={"Date": "Fri, 20 Nov 2026 10:14:00 GMT"},
+    )
+    (page,), _ = fetched({TICKERS: late}, part, EQUITY_SNAPSHOTS, origin="simulator")
+    (row,) = page.rows.to_pylist()
+    assert part.start <= row["time"] < part.end
+    assert at("2026-11-20T10:14") <= row["known_at"] < at("2026-11-20T10:16")
+
+
 def test_snapshots_that_are_none_are_refused():
     part = Window(at("2026-11-20T10:05"), at("2026-11-20T10:10"))
     for body, kind in (
-        ({"status": "OK", "tickers": []}, NotFound),
+        (
+            Reply(body={"status": "OK", "tickers": []}, headers={"Date": "Fri, 20 Nov 2026 10:06:00 GMT"}),
+            NotFound,
+        ),
         ({"status": "OK", "count": 0}, MalformedAnswer),
         ({"status": "OK", "tickers": ["AAPL"]}, MalformedAnswer),
         ({"status": "OK", "tickers": [{"ticker": "AAPL", "day": {"c": "much"}}]}, MalformedAnswer),

@@ -25,9 +25,10 @@ from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.snapshots.coingecko import CoinGecko
 from ingestion_assets.sources.snapshots.coingecko_rows import normalise_chart, normalise_ohlc
 from ingestion_assets.sources.snapshots.mock import Mock
+from ingestion_assets.tables import Table
 from ingestion_assets.tables.snapshots import MARKET_SNAPSHOTS, OHLC_4H, PRICE_HISTORY
 from ingestion_assets_tests.sources.derivatives.asking import ask, at, rows_of, window
-from ingestion_assets_tests.sources.replay import Replay, Reply
+from ingestion_assets_tests.sources.replay import Replay, Reply, Turns
 
 BITCOIN = Series("coingecko.bitcoin-usd", "snapshots", "coingecko", "bitcoin/usd")
 SLOT = window("2021-05-15T16:00", "2021-05-15T16:05")
@@ -91,6 +92,33 @@ def test_points_out_of_order_and_lists_of_different_length():
     found = [(r["price"], r["market_cap"], r["volume_24h"]) for r in rows]
     assert found == [(2, None, None), (4, None, 9), (3, None, None)]
     assert normalise_chart({"prices": []}, timedelta(), "rest").num_rows == 0
+
+
+def test_an_answer_that_comes_after_its_slot_was_not_known_within_it():
+    late = Reply(
+        body=[{"id": "bitcoin", "current_price": 1.0}], headers={"Date": "Sat, 15 May 2021 16:09:00 GMT"}
+    )
+    pages, _ = fetched(MARKET_SNAPSHOTS, {MARKETS: late}, SLOT, origin="simulator")
+    (row,) = rows_of(MARKET_SNAPSHOTS, pages).to_pylist()
+    assert SLOT.start <= row["time"] < SLOT.end
+    assert at("2021-05-15T16:09") <= row["known_at"] < at("2021-05-15T16:11")
+
+
+@pytest.mark.parametrize(
+    ("table", "path", "empty", "told"),
+    [
+        (PRICE_HISTORY, CHART, {"prices": []}, {"prices": [[1_619_827_300_000, 5.0]]}),
+        (OHLC_4H, OHLC, [], [[1_619_841_600_000, 1, 3, 1, 2]]),
+    ],
+)
+def test_that_a_month_holds_nothing_is_believed_when_it_is_said_twice(
+    table: Table, path: str, empty: Any, told: Any
+):
+    may = window("2021-05-01", "2021-06-01")
+    (page,), asked = fetched(table, {path: empty}, may)
+    assert (page.rows.num_rows, page.window, page.requests, len(asked)) == (0, may, 2, 2)
+    (page,), asked = fetched(table, {path: Turns(empty, told)}, may)
+    assert (page.rows.num_rows, page.requests, len(asked)) == (1, 2, 2)
 
 
 def test_less_than_two_days_are_asked_for_with_the_days_before_so_that_points_stay_hourly():
