@@ -147,6 +147,8 @@ def test_ports_are_open_to_this_machine_unless_told_otherwise(
     assert hosts(changed) == {"10.0.0.7", "0.0.0.0"}
     assert changed["webserver"]["ports"][0]["published"] == "3333"
     assert changed["ingestion-api"]["ports"][0]["published"] == "8888"
+    assert changed["ingestion-api"]["ports"][1]["target"] == 9002
+    assert changed["ingestion-api"]["environment"]["SCHED_METRICS_PORT"] == "9002"
 
 
 def test_dagster_in_compose_is_given_what_its_files_ask_for(project: Path, services: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ingestion_assets.cli.stack import Stack
     from ingestion_assets.settings import Settings
 
+METRICS_PORT = 9002  # where the older system's scheduler was scraped; SCHED_METRICS_PORT says another
 START_SECONDS = 240.0
 RUN_SECONDS, STOP_SECONDS = 3.5, 4.5  # for runs to be cancelled, then for servers to end
 _WATCH_SECONDS = 0.5
@@ -41,6 +42,7 @@ def up() -> None:
     from ingestion_assets.cli import environment, output
     from ingestion_assets.cli.online import stack_redis
     from ingestion_assets.cli.stack import Stack, Stopped
+    from ingestion_assets.cli.stack_banner import banner
 
     settings = environment.settings()
     home = environment.dagster_home()
@@ -49,7 +51,7 @@ def up() -> None:
     with _signals() as signals, _alone(state), contextlib.ExitStack() as cleanup:
         _check_ports(settings)
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ingest-")))
-        more = {}
+        more = metrics_port(settings)
         if settings.redis_url is None:
             more["REDIS_URL"] = cleanup.enter_context(stack_redis(state))
         # Not in the project's folder: there Dagster would put `.env` above what is exported.
@@ -59,20 +61,17 @@ def up() -> None:
         try:
             prepared = _start(stack, settings, home)
             settings = environment.settings(**{name.lower(): value for name, value in more.items()})
-            _banner(settings, state, prepared, time.monotonic() - began)
+            banner(settings, state, prepared, time.monotonic() - began)
             _watch(stack)
         except Stopped:
             output.say(f"\nStopping on {signals[0].name} …")
     output.say("Stopped; nothing is left running.")
 
 
-def simulated(settings: Settings) -> bool:
-    return settings.profile == "simulator" and settings.binance_url is None
-
-
 def _start(stack: Stack, settings: Settings, home: Path) -> dict[str, Any]:
     from ingestion_assets.cli.setup import has_tables
     from ingestion_assets.cli.stack import unix_listening
+    from ingestion_assets.cli.stack_banner import simulated
     from ingestion_assets.dagster_api import DagsterApi
     from ingestion_assets.embedded import listening
 
@@ -173,53 +172,27 @@ def _watch(stack: Stack) -> None:
         time.sleep(_WATCH_SECONDS)
 
 
-def _banner(settings: Settings, state: Path, prepared: dict[str, Any], seconds: float) -> None:
-    from ingestion_assets.cli import output
+def metrics_port(settings: Settings) -> dict[str, str]:
+    """What the API is told; a port that nobody asked for stops nobody when it is taken."""
+    from ingestion_assets.cli.stack import taken
 
-    for problem in prepared["problems"]:
-        output.say(f"Not registered yet: {problem}", style="yellow")
-    if prepared["lost_runs"]:
-        lost = output.plural(len(prepared["lost_runs"]), "run")
-        output.say(
-            f"{lost} of an earlier stack ended without a word; Dagster starts them again.", style="yellow"
-        )
-    series = prepared["series"]
-    names = ", ".join(series[:8]) + (f" and {len(series) - 8} more" if len(series) > 8 else "")
-    world = "the built-in simulator" if simulated(settings) else "real exchanges"
-    if settings.profile == "simulator" and settings.binance_url:
-        world = settings.binance_url
-    lines = [
-        ("Dagster UI", settings.dagster_address),
-        ("HTTP API", f"{settings.api_address}/docs"),
-        ("Ingesting", f"{names or 'nothing yet: `ingest registry add EXCHANGE SYMBOL`'}"),
-        ("From", f"{world} (PROFILE={settings.profile})"),
-        ("Lake", settings.data_lake_path),
-        ("Redis", _redis(settings)),
-        ("Logs", str(state / "logs")),
-    ]
-    output.say(f"\nReady after {output.duration(seconds)}.\n", style="bold green")
-    for name, value in lines:
-        output.say(f"  {name:<11} {value}")
-    output.say("\nCtrl-C stops everything.\n", style="bold")
-
-
-def _redis(settings: Settings) -> str:
-    """Where it is, without a password."""
-    from ingestion_assets.stores.online.line import server_of
-
-    assert settings.redis_url is not None
-    return f"redis://{server_of(settings.redis_url.get_secret_value())}"
+    if settings.sched_metrics_port is not None or taken(METRICS_PORT, settings.ingest_host):
+        return {}
+    return {"SCHED_METRICS_PORT": str(METRICS_PORT)}
 
 
 def _check_ports(settings: Settings) -> None:
     """Before anything is started, so that a second stack harms nothing of the first."""
     from ingestion_assets.cli.errors import Failed
     from ingestion_assets.cli.stack import taken
+    from ingestion_assets.cli.stack_banner import simulated
 
     wanted = [
         ("DAGSTER_PORT", settings.dagster_port, settings.dagster_host),
         ("INGEST_PORT", settings.ingest_port, settings.ingest_host),
     ]
+    if settings.sched_metrics_port is not None:
+        wanted.append(("SCHED_METRICS_PORT", settings.sched_metrics_port, settings.ingest_host))
     if simulated(settings):
         wanted.append(("SIMULATOR_PORT", settings.simulator_port, "127.0.0.1"))
     for name, port, host in wanted:

@@ -230,6 +230,12 @@ class Settings(BaseSettings):
         return _address(self.api_base_url, self.ingest_host, self.ingest_port)
 
     @cached_property
+    def metrics_address(self) -> str | None:
+        """Where the metrics are on a port of their own, if they are."""
+        port = self.sched_metrics_port
+        return None if port is None else f"{_address(None, self.ingest_host, port)}/metrics"
+
+    @cached_property
     def all_market_jobs(self) -> tuple[MarketJob, ...]:
         return (*self.market_jobs, *self.market_ingest_jobs)
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from ingestion_assets.cli import up
 from ingestion_assets.embedded import free_port, listening
+from ingestion_assets.settings import load_settings
 from ingestion_assets_tests.cli.conftest import Checkout
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,11 +29,13 @@ class Running:
     def __init__(self, checkout: Checkout) -> None:
         self.checkout = checkout
         self.port, self.simulator_port, self.api_port = free_port(), free_port(), free_port()
+        self.metrics_port = free_port()
         checkout.environment = {
             **checkout.environment,
             "DAGSTER_PORT": str(self.port),
             "INGEST_PORT": str(self.api_port),
             "SIMULATOR_PORT": str(self.simulator_port),
+            "SCHED_METRICS_PORT": str(self.metrics_port),
             "INGESTION_MARKETS": "BTC/USDT",
             "RUN_ON_START": "false",
         }
@@ -102,6 +107,10 @@ def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) 
     with urllib.request.urlopen(f"http://127.0.0.1:{running.api_port}/health", timeout=30) as answer:
         assert json.load(answer) == {"status": "ok"}
 
+    with urllib.request.urlopen(f"http://127.0.0.1:{running.metrics_port}/metrics", timeout=30) as answer:
+        assert b'service_info{service="raw-data-ingestion"' in answer.read()
+    assert f"http://127.0.0.1:{running.metrics_port}/metrics" in running.text
+
     # A second one harms nothing: refused by the state folder, and by the ports where that is another one.
     second = checkout("up")
     assert second.code == 1
@@ -110,7 +119,10 @@ def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) 
     third = checkout("up", **other)
     assert third.code == 1
     assert f"DAGSTER_PORT={running.port}" in third.err
-    fourth = checkout("up", **other, DAGSTER_PORT=str(free_port()), INGEST_PORT=str(free_port()))
+    free = {name: str(free_port()) for name in ("DAGSTER_PORT", "INGEST_PORT")}
+    metrics = checkout("up", **other, **free)
+    assert f"SCHED_METRICS_PORT={running.metrics_port}" in metrics.err
+    fourth = checkout("up", **other, **free, SCHED_METRICS_PORT=str(free_port()))
     assert f"SIMULATOR_PORT={running.simulator_port}" in fourth.err
 
     # A real Dagster backfill, followed to its end.
@@ -150,6 +162,7 @@ def test_the_stack_starts_serves_backfills_and_leaves_nothing(running: Running) 
     assert not listening(running.port)
     assert not listening(running.simulator_port)
     assert not listening(running.api_port)
+    assert not listening(running.metrics_port)
     state = checkout.folder / ".dagster"
     assert [path for path in state.rglob("*") if path.suffix in (".pid", ".lock", ".sock")] == []
     assert "is registered" in checkout("registry", "add", "binance", "ETH/USDT", "--no-backfill").ok().err
@@ -160,7 +173,7 @@ def test_a_server_that_dies_is_named_with_its_last_words_and_nothing_is_left(
 ) -> None:
     shutil.copytree(prepared_state, checkout.folder / ".dagster")
     (checkout.folder / "ingestion_assets" / "definitions.py").write_text("import nonesuch\n")
-    names = ("DAGSTER_PORT", "SIMULATOR_PORT", "INGEST_PORT")
+    names = ("DAGSTER_PORT", "SIMULATOR_PORT", "INGEST_PORT", "SCHED_METRICS_PORT")
     ports = {name: str(free_port()) for name in names}
     done = checkout("up", **ports, timeout=200)
     assert done.code == 1
@@ -169,9 +182,20 @@ def test_a_server_that_dies_is_named_with_its_last_words_and_nothing_is_left(
     assert not any(listening(int(port)) for port in ports.values())
 
 
-def test_ports_are_looked_at_before_anything_starts(checkout: Checkout) -> None:
-    import socket
+def test_the_metrics_are_where_the_older_system_had_them_unless_that_port_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+    monkeypatch.setattr(up, "METRICS_PORT", port)
+    assert up.metrics_port(load_settings()) == {"SCHED_METRICS_PORT": str(port)}
+    assert up.metrics_port(load_settings(sched_metrics_port=free_port())) == {}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        assert up.metrics_port(load_settings()) == {}
 
+
+def test_ports_are_looked_at_before_anything_starts(checkout: Checkout) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
