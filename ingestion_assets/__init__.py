@@ -15,8 +15,8 @@ Dagster decides when, stores decide where. Where to find what:
     workbench/    lake, registry, ledger and vendors made from the settings; what works, works with it
     seeds, logs   what is ingested from the start; log lines as JSON
     dagster_api/  Dagster's GraphQL API, for who steers it from outside
-    assets/ computed partitions checks checks_archive checks_leak checks_sources alerts automation/ resources
-    io_managers/  Dagster's own nouns
+    assets/ computed partitions checks/ alerts automation/ resources io_managers/
+                  Dagster's own nouns
     simulator/    the offline world: vendors on loopback, deterministic, with scripted faults
     embedded      servers from wheels for one machine without Docker
     definitions   where everything meets for Dagster; cli: where everything meets for a shell

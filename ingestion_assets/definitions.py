@@ -36,10 +36,13 @@ from ingestion_assets.automation.restated import restated_sensor  # noqa: E402
 from ingestion_assets.automation.schedules import schedules  # noqa: E402
 from ingestion_assets.automation.sensors import sensors  # noqa: E402
 from ingestion_assets.automation.sentiment import SENTIMENT_JOBS, sentiment_sensors  # noqa: E402
-from ingestion_assets.checks import CHECKS  # noqa: E402
-from ingestion_assets.checks_archive import ARCHIVE_CHECKS  # noqa: E402
-from ingestion_assets.checks_leak import LEAK_CHECKS  # noqa: E402
-from ingestion_assets.checks_sources import AGREEMENT_CHECKS  # noqa: E402
+from ingestion_assets.checks.archive import ARCHIVE_CHECKS  # noqa: E402
+from ingestion_assets.checks.complete import GAP_CHECKS  # noqa: E402
+from ingestion_assets.checks.fresh import FRESH_CHECKS  # noqa: E402
+from ingestion_assets.checks.leak import LEAK_CHECKS  # noqa: E402
+from ingestion_assets.checks.promises import PROMISE_CHECKS  # noqa: E402
+from ingestion_assets.checks.sources import AGREEMENT_CHECKS  # noqa: E402
+from ingestion_assets.checks.venue import RECONCILE_CHECKS  # noqa: E402
 from ingestion_assets.io_managers.lake import LakeIOManager  # noqa: E402
 from ingestion_assets.io_managers.online import OnlineIOManager  # noqa: E402
 from ingestion_assets.resources import WorkbenchResource  # noqa: E402
@@ -93,7 +96,16 @@ defs = dg.Definitions(
         *domain_online.ASSETS,
         reports.market_coverage,
     ],
-    asset_checks=[*CHECKS, *AGREEMENT_CHECKS, *ARCHIVE_CHECKS, *LEAK_CHECKS, *ONLINE_CHECKS],
+    asset_checks=[
+        *GAP_CHECKS,
+        *FRESH_CHECKS,
+        *PROMISE_CHECKS,
+        *RECONCILE_CHECKS,
+        *AGREEMENT_CHECKS,
+        *ARCHIVE_CHECKS,
+        *LEAK_CHECKS,
+        *ONLINE_CHECKS,
+    ],
     jobs=[
         *JOBS,
         *ONLINE_JOBS,

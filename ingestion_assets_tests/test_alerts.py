@@ -8,12 +8,12 @@ import pytest
 from dagster._utils.error import serializable_error_info_from_exc_info
 
 from ingestion_assets.alerts import WebhookError, alerts_of_check
-from ingestion_assets.checks import freshness_result
+from ingestion_assets.checks.fresh import freshness_result
 from ingestion_assets.io_managers.lake import PARTIAL_FAILURE
 from ingestion_assets.simulator import Fault
 from ingestion_assets.simulator.symbols import BINANCE
+from ingestion_assets_tests.checks.test_market import hold
 from ingestion_assets_tests.market_world import M1, asset_key, utc
-from ingestion_assets_tests.test_checks import hold
 
 BTC, ETH = "binance.BTC-USDT", "binance.ETH-USDT"
 NOON = datetime(2024, 6, 15, 12, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "ingestion_assets"
 
 _FACTS = {"tables", "intervals", "registry"}
 _WORK = _FACTS | {"sources", "stores", "ingestion", "settings", "logs"}
-NOUNS = {"alerts", "assets", "automation", "checks", "checks_archive", "checks_leak", "checks_sources"}
+NOUNS = {"alerts", "assets", "automation", "checks"}
 NOUNS |= {"computed", "io_managers", "partitions", "resources"}
 TOPS = {"definitions", "cli"}
 MAY_IMPORT: dict[str, set[str]] = {

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from croniter import croniter
 
-from ingestion_assets.checks import followed
 from ingestion_assets.registry import Series
 from ingestion_assets.sources.feeds import Feed, Vendor
 from ingestion_assets.stores.budgets import Account, period_end
@@ -68,7 +67,7 @@ class Allowances:
         """How many units the ticks of all its tables would take in this time."""
         wanted = 0.0
         for feed in kind.feeds:
-            names = [s for s in followed(self._bench, feed.table) if s.source == kind.serves]
+            names = [s for s in self._bench.followed(feed.table) if s.source == kind.serves]
             asks = min(1, len(names)) if feed.together else len(names)
             wanted += asks * (rest / _SECOND) / _interval(feed.table, self._now)
         return wanted

@@ -6,10 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from ingestion_assets import checks
-from ingestion_assets.checks_archive import ARCHIVE_CHECKS
-from ingestion_assets.checks_leak import LEAK_CHECKS
-from ingestion_assets.checks_sources import AGREEMENT_CHECKS
+from ingestion_assets.checks.archive import ARCHIVE_CHECKS
+from ingestion_assets.checks.complete import GAP_CHECKS, GapCheckConfig
+from ingestion_assets.checks.leak import LEAK_CHECKS
+from ingestion_assets.checks.promises import PROMISE_CHECKS
+from ingestion_assets.checks.sources import AGREEMENT_CHECKS
+from ingestion_assets.checks.venue import RECONCILE_CHECKS
 from ingestion_assets.tables import DERIVED, FEATURES, FED, INGESTED, STATISTICS, Table
 
 # Tags by which sensors and schedules know their own runs.
@@ -62,14 +64,12 @@ DERIVE_JOB = dg.define_asset_job(
 )
 GAP_SCAN_JOB = dg.define_asset_job(
     "gap_scan",
-    selection=_checks_only(checks.GAP_CHECKS),
+    selection=_checks_only(GAP_CHECKS),
     description="Look for absent bars; findings go into the gap ledger, from which healing takes its work.",
 )
 QUALITY_JOB = dg.define_asset_job(
     "quality_scan",
-    selection=_checks_only(
-        [*checks.PROMISE_CHECKS, *checks.RECONCILE_CHECKS, *AGREEMENT_CHECKS, *ARCHIVE_CHECKS]
-    ),
+    selection=_checks_only([*PROMISE_CHECKS, *RECONCILE_CHECKS, *AGREEMENT_CHECKS, *ARCHIVE_CHECKS]),
     description="Read the lake again: promises kept, aggregates like the venue's own, archive like API, "
     "files as they were published.",
 )
@@ -80,5 +80,5 @@ REPORT_JOB = dg.define_asset_job(
 )
 JOBS = [INGEST_JOB, *FEED_JOBS.values(), DERIVE_JOB, GAP_SCAN_JOB, QUALITY_JOB, REPORT_JOB]
 EVERY_GAP = dg.RunConfig(
-    ops={check.node_def.name: checks.GapCheckConfig(recent_months=None) for check in checks.GAP_CHECKS}
+    ops={check.node_def.name: GapCheckConfig(recent_months=None) for check in GAP_CHECKS}
 )

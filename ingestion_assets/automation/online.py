@@ -11,7 +11,7 @@ from ingestion_assets.automation.domain_features import DOMAIN_FEATURE_JOBS
 from ingestion_assets.automation.jobs import CAUSE
 from ingestion_assets.automation.schedules import at_work
 from ingestion_assets.automation.sensors import DEPLOYMENT
-from ingestion_assets.checks_leak import held_back
+from ingestion_assets.checks.leak import held_back
 from ingestion_assets.partitions import run_requests
 from ingestion_assets.resources import WorkbenchResource, workbench
 from ingestion_assets.settings import Settings

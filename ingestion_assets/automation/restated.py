@@ -10,8 +10,7 @@ import dagster as dg
 
 from ingestion_assets.automation.jobs import CAUSE, FEED_JOBS, job_for, part
 from ingestion_assets.automation.schedules import at_work
-from ingestion_assets.checks import followed
-from ingestion_assets.checks_archive import ARCHIVE_CHECKS
+from ingestion_assets.checks.archive import ARCHIVE_CHECKS
 from ingestion_assets.intervals import periods
 from ingestion_assets.partitions import key_of, run_requests
 from ingestion_assets.resources import workbench
@@ -37,7 +36,7 @@ def restated_sensor(settings: Settings) -> dg.SensorDefinition:
         requests: list[dg.RunRequest] = []
         for table in TABLES:
             order = context.instance.get_dynamic_partitions(table.domain)
-            wanted = {series.id for series in followed(bench, table)} & set(order)
+            wanted = {series.id for series in bench.followed(table)} & set(order)
             keys = dict.fromkeys(
                 key_of(period, one.series)
                 for one in ArchiveFiles(bench.catalog).restated(table.path)

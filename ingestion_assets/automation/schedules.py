@@ -25,7 +25,6 @@ from ingestion_assets.automation.jobs import (
     job_for,
     part,
 )
-from ingestion_assets.checks import followed
 from ingestion_assets.intervals import Window
 from ingestion_assets.partitions import key_of, keys_in, run_requests
 from ingestion_assets.resources import workbench
@@ -106,7 +105,7 @@ def _hot(settings: Settings, table: Table, cron: str) -> dg.ScheduleDefinition:
     )
     def hot(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         now = _time(context)
-        names = [s.id for s in followed(workbench(), table) if s.id not in taken]
+        names = [s.id for s in workbench().followed(table) if s.id not in taken]
         return tick(context.instance, table, names, now, cause=f"hot_{timeframe}", run_key=now.isoformat())
 
     return hot
@@ -133,7 +132,7 @@ def _hot_feed(settings: Settings, table: Table) -> dg.ScheduleDefinition:
     def hot(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         now, bench = _time(context), workbench()
         allowances = Allowances(bench, now)
-        pauses = {s.id: allowances.pause(table, s) for s in followed(bench, table)}
+        pauses = {s.id: allowances.pause(table, s) for s in bench.followed(table)}
         names = [series for series, pause in pauses.items() if pause is None]
         if pauses and not names:
             return dg.SkipReason("; ".join(sorted({str(pause) for pause in pauses.values()})))
@@ -223,7 +222,7 @@ def registry_requests(
     requests: list[dg.RunRequest] = []
     skipped = dg.SkipReason("the registry has no enabled series")
     for table in FETCHED.values():
-        names = [s.id for s in followed(workbench(), table)]
+        names = [s.id for s in workbench().followed(table)]
         if not names:
             continue
         part = f"{cause}_{_short(table)}"

@@ -11,7 +11,8 @@ from ingestion_assets.automation.allowances import Allowances
 from ingestion_assets.automation.following import derive
 from ingestion_assets.automation.jobs import CAUSE, FEED_JOBS, INGEST_JOB, job_for
 from ingestion_assets.automation.schedules import at_work, only, registry_requests
-from ingestion_assets.checks import followed, freshness_result, gap_audits
+from ingestion_assets.checks.complete import gap_audits
+from ingestion_assets.checks.fresh import freshness_result
 from ingestion_assets.intervals import periods
 from ingestion_assets.partitions import key_of, parts_of, run_requests
 from ingestion_assets.resources import workbench
@@ -104,7 +105,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         before = dict(part.split("=", 1) for part in (context.cursor or "").split(";") if "=" in part)
         said, results = {}, []
         for path, table in FETCHED.items():
-            if not followed(workbench(), table) and path not in before:
+            if not workbench().followed(table) and path not in before:
                 continue  # never looked at; once it was, the last of its series leaving ends what was late
             result = freshness_result(workbench(), table, now)
             names = [*_names(result, "late"), *_names(result, "late_venues")]
@@ -134,7 +135,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         allowances, unpaid = Allowances(bench, now), set()
         for table in FETCHED.values():
             order = context.instance.get_dynamic_partitions(table.domain)
-            refusals = {s.id: allowances.refusal(table, s) for s in followed(bench, table)}
+            refusals = {s.id: allowances.refusal(table, s) for s in bench.followed(table)}
             unpaid |= {text for text in refusals.values() if text}
             wanted = {series for series, refusal in refusals.items() if refusal is None} & set(order)
             gaps = [g for g in due if g.table == table.path and g.series in wanted]

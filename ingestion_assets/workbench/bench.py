@@ -118,6 +118,11 @@ class Workbench:
         keyed = (kind for kind in self.vendors if self.keyed(kind))
         return table in INGESTED.values() or bool(feeds_of(table, series, keyed))
 
+    def followed(self, table: Table) -> list[Series]:
+        """The series that the table should have: enabled, wanted in it, and with the key that it takes."""
+        series = self.registry.series(table.domain, enabled_only=True)
+        return [s for s in series if s.follows(table) and self.askable(table, s)]
+
     def unkeyed(self, table: Table, series: Series) -> str | None:
         """Which key is missing, where that alone keeps a table of a series from being asked for."""
         kinds = dict.fromkeys(kind for kind, _ in feeds_of(table, series, self.vendors))

@@ -7,7 +7,7 @@ import pytest
 
 from ingestion_assets.automation.jobs import CAUSE
 from ingestion_assets.automation.sensors import newest_keys, sensors
-from ingestion_assets.checks import gap_audits
+from ingestion_assets.checks.complete import gap_audits
 from ingestion_assets.ingestion import Options, slices_of
 from ingestion_assets.intervals import Window
 from ingestion_assets.partitions import RANGE_END, RANGE_START

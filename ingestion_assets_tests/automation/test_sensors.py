@@ -11,8 +11,8 @@ from ingestion_assets.registry import Status
 from ingestion_assets.settings import load_settings
 from ingestion_assets.simulator import Fault
 from ingestion_assets.stores.registry_table import process_owner
+from ingestion_assets_tests.checks.test_market import hold
 from ingestion_assets_tests.market_world import M1, M5, asset_key, utc
-from ingestion_assets_tests.test_checks import hold
 
 BTC, ETH, SOL = "binance.BTC-USDT", "binance.ETH-USDT", "binance.SOL-USDT"
 

@@ -81,7 +81,7 @@ def test_the_check_and_the_command_leave_a_late_table_the_same_time(
     """A metric of yesterday is not told today; two days of four are expected, by whoever looks."""
     from datetime import UTC, datetime
 
-    from ingestion_assets.checks import gap_audits
+    from ingestion_assets.checks.complete import gap_audits
     from ingestion_assets.registry import Series
     from ingestion_assets.tables.onchain import DAY, METRICS
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from ingestion_assets.checks_sources import AGREEMENT_CHECKS, answers, differences, sample
+from ingestion_assets.checks.sources import AGREEMENT_CHECKS, answers, differences, sample
 from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.simulator import Fault
 from ingestion_assets.tables import DERIVATIVES, Table

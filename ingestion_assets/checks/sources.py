@@ -13,7 +13,6 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from ingestion_assets.checks import followed
 from ingestion_assets.intervals import Window, floor, iso
 from ingestion_assets.registry import Series
 from ingestion_assets.resources import WorkbenchResource
@@ -93,7 +92,7 @@ def _agreement_check(table: Table) -> dg.AssetChecksDefinition:
     def sources_agree(config: SampleConfig, workbench: WorkbenchResource) -> dg.AssetCheckResult:
         bench, now = workbench.open(), datetime.now(UTC)
         day = random.Random(f"{table.path} {now:%Y-%m-%d}")  # noqa: S311 a sample, not a secret
-        every = followed(bench, table)
+        every = bench.followed(table)
         compared = 0
         looked_at: list[str] = []
         different: dict[str, str] = {}

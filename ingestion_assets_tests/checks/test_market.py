@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ingestion_assets import checks
-from ingestion_assets.checks import freshness_result, gap_audits, judge_lateness, reconcile
+from ingestion_assets.checks.complete import GAP_CHECKS, GapCheckConfig, gap_audits
+from ingestion_assets.checks.fresh import FRESH_CHECKS, freshness_result, judge_lateness
+from ingestion_assets.checks.promises import PROMISE_CHECKS
+from ingestion_assets.checks.venue import RECONCILE_CHECKS, reconcile
 from ingestion_assets.ingestion.audit import Lateness
 from ingestion_assets.intervals import Window, micros
 from ingestion_assets.registry import Series, Strategy
@@ -93,7 +95,7 @@ class TestComplete:
         world.register(BTC, since=utc(2024, 2, 29))
         spans = {recent: gap_audits(world.bench, M1, now, recent)[0].window.start for recent in (1, 2, None)}
         assert spans == {1: utc(2024, 4, 1), 2: utc(2024, 3, 1), None: utc(2024, 2, 29)}
-        assert checks.GapCheckConfig().recent_months == 2
+        assert GapCheckConfig().recent_months == 2
 
 
 ALL = {"recent_months": None}
@@ -269,7 +271,8 @@ class TestLikeTheVenue:
 
 
 def test_every_table_is_checked():
-    keys = [key for definition in checks.CHECKS for key in definition.check_keys]
+    definitions = [*GAP_CHECKS, *FRESH_CHECKS, *PROMISE_CHECKS, *RECONCILE_CHECKS]
+    keys = [key for definition in definitions for key in definition.check_keys]
     names = {(key.asset_key.to_user_string(), key.name) for key in keys}
     for path in ("market/ohlcv_1m", "market/ohlcv_5m"):
         assert {(path, name) for name in ("complete", "fresh", "promises")} <= names

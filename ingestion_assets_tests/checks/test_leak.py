@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingestion_assets import checks_leak
 from ingestion_assets.automation.jobs import AT_ONCE
 from ingestion_assets.automation.online import online_sensors
-from ingestion_assets.checks_leak import LEAK_CHECKS, leaks
+from ingestion_assets.checks import leak
+from ingestion_assets.checks.leak import LEAK_CHECKS, leaks
 from ingestion_assets.features.market import market_features
 from ingestion_assets.settings import load_settings
 from ingestion_assets.tables import FEATURES, STATISTICS
@@ -97,7 +97,7 @@ def test_runs_with_the_features_and_is_content(ingested):
 
 
 def test_a_leak_keeps_features_from_going_online(ingested, monkeypatch):
-    monkeypatch.setattr(checks_leak, "market_features", lambda b, t, w: looking_ahead("ema_50")(b, w))
+    monkeypatch.setattr(leak, "market_features", lambda b, t, w: looking_ahead("ema_50")(b, w))
     run = derive(ingested, *AT_ONCE["1m"])
     assert not run.success
     evaluation = ingested.evaluation(F1, "no_leak")
@@ -112,7 +112,7 @@ def test_what_is_held_back_does_not_go_online_by_catching_up_either(ingested, mo
     assert derive(ingested, F1.path).success
     cursor = ingested.tick(catch_up).cursor
     with monkeypatch.context() as patch:
-        patch.setattr(checks_leak, "market_features", lambda b, t, w: looking_ahead("ema_50")(b, w))
+        patch.setattr(leak, "market_features", lambda b, t, w: looking_ahead("ema_50")(b, w))
         assert not derive(ingested, F1.path).success
     held = ingested.tick(catch_up, cursor)
     assert held.run_requests == []

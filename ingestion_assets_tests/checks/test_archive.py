@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from ingestion_assets.checks_archive import ARCHIVE_CHECKS, archives_of
+from ingestion_assets.checks.archive import ARCHIVE_CHECKS, archives_of
 from ingestion_assets.intervals import Window
 from ingestion_assets.partitions import RANGE_END, RANGE_START
 from ingestion_assets.registry import Series, Strategy
