@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from ingestion_assets.intervals import month_of
-from ingestion_assets.tables import FEATURES
+from ingestion_assets.tables import FEATURES, Table
 from ingestion_assets.workbench import Workbench
 
 TABLE = FEATURES["1m"]
@@ -38,3 +38,16 @@ def keep(bench: Workbench, times: Sequence[int], mark: float = 0.0) -> None:
 def put_online(bench: Workbench, times: Sequence[int], mark: float = 0.0) -> None:
     assert bench.online is not None
     bench.online.write("market", bench.online_id(SERIES), "1m", list(times), rows(times, mark))
+
+
+def keep_numbered(bench: Workbench, table: Table, moments: Sequence[datetime], **more: object) -> None:
+    """In the lake, rows of any table whose numbers are all the row's own number."""
+    for number, moment in enumerate(moments):
+        values: dict[str, object] = {}
+        for column in table.columns:
+            values[column.name] = moment if pa.types.is_timestamp(column.type) else float(number + 1)
+            if column.kind == "string":
+                values[column.name] = "derived"
+        values |= {name: value for name, value in more.items() if name in values}
+        rows = table.conform(pa.Table.from_pylist([values]))
+        bench.lake.merge(table, SERIES, month_of(moment), rows, notes={"run": "test"})

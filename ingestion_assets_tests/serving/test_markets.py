@@ -6,33 +6,18 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import redis
 
 from ingestion_assets.embedded import Redis
-from ingestion_assets.intervals import month_of
 from ingestion_assets.registry import Series
 from ingestion_assets.stores.cache import LATEST
 from ingestion_assets.tables import DERIVED, FEATURES, STATISTICS, Table
 from ingestion_assets_tests.serving.conftest import Api, serving
+from ingestion_assets_tests.serving.feature_rows import SERIES, keep_numbered
 
-SERIES = "binance.BTC-USDT"
 HOUR = timedelta(hours=1)
 NEWEST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - HOUR
-
-
-def keep(api: Api, table: Table, moments: list[datetime], **more: object) -> None:
-    """Rows whose numbers are all the row's own number."""
-    for number, moment in enumerate(moments):
-        values: dict[str, object] = {}
-        for column in table.columns:
-            values[column.name] = moment if pa.types.is_timestamp(column.type) else float(number + 1)
-            if column.kind == "string":
-                values[column.name] = "derived"
-        values |= {name: value for name, value in more.items() if name in values}
-        rows = table.conform(pa.Table.from_pylist([values]))
-        api.bench.lake.merge(table, SERIES, month_of(moment), rows, notes={"run": "test"})
 
 
 def test_markets_are_listed_with_their_two_assets(api: Api) -> None:
@@ -58,7 +43,7 @@ def test_the_newest_rows_come_oldest_first_and_older_ones_by_their_time(
     kind: str, table: Table, column: str | None, api: Api
 ) -> None:
     moments = [NEWEST - n * HOUR for n in range(5)][::-1]
-    keep(api, table, moments, other="binance.ETH-USDT")
+    keep_numbered(api.bench, table, moments, other="binance.ETH-USDT")
     got = api.get(f"/api/markets/BTC-USDT/{kind}", limit=2).json
     assert (got["series"], got["table"], got["count"]) == (SERIES, table.path, 2)
     assert [row["ts"] for row in got["rows"]] == [int(m.timestamp()) for m in moments[-2:]]
@@ -70,8 +55,8 @@ def test_the_newest_rows_come_oldest_first_and_older_ones_by_their_time(
 
 
 def keep_features(api: Api, minute: datetime) -> None:
-    keep(api, FEATURES["1m"], [minute - timedelta(minutes=1), minute])
-    keep(api, DERIVED["1h"], [NEWEST])
+    keep_numbered(api.bench, FEATURES["1m"], [minute - timedelta(minutes=1), minute])
+    keep_numbered(api.bench, DERIVED["1h"], [NEWEST])
 
 
 def test_the_latest_is_the_caches(api: Api) -> None:
