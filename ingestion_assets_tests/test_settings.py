@@ -143,6 +143,7 @@ def test_a_variable_is_parsed(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     ("name", "value", "remedy"),
     [
         ("PROFILE", "prod", "'simulator' or 'live'"),
+        ("INGESTION_PROVIDER", "kraken", "'mock' or 'coingecko'"),
         ("SIMULATOR_PORT", "70000", "less than or equal to 65535"),
         ("SIMULATOR_PORT", "http", "valid integer"),
         ("DATA_LAKE_PATH", "lake", "is relative: write the absolute folder /"),
