@@ -22,7 +22,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +33,7 @@ from ingestion_assets.sources.derivatives import binance_files as files
 from ingestion_assets.sources.derivatives.binance_usdm import BinanceUsdm, spelled
 from ingestion_assets.sources.errors import MalformedAnswer, NotFound
 from ingestion_assets.sources.feeds import Absent, Page, feed
-from ingestion_assets.sources.governor import Governor
-from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.tables import Table
 from ingestion_assets.tables.derivatives import AGG_TRADES_UM, FUNDING_RATES, OPEN_INTEREST_5M, PERP_1M
@@ -52,27 +50,14 @@ _HOLDS_NOTHING = "the archive's file holds no line"
 Read = Callable[[files.Archive], pa.Table]
 
 
-class BinanceVision(Archive):
+class BinanceVision(Archive, HttpVendor):
     name, domain, serves = "binance_vision", "derivatives", "binance"
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
         base = options.base_url or PUBLIC_URL
-        self._client = HttpClient(
-            base,
-            Governor(host_of(base) + "/data"),
-            timeout=options.timeout,
-            attempts=min(options.attempts, 3),
-            concurrency=options.concurrency,
-        )
+        self._client = self._door(base, "/data", None, attempts=min(options.attempts, 3))
         self._sums: dict[str, str] = {}  # of the files that were read
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._client.__aexit__(*exception)
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,9 +29,8 @@ import pyarrow.compute as pc
 from ingestion_assets.intervals import Window, iso, micros, moment_of, period_window
 from ingestion_assets.registry import Series, Strategy, check_id
 from ingestion_assets.sources.errors import MalformedAnswer
-from ingestion_assets.sources.feeds import Absent, Page, Vendor, feed
-from ingestion_assets.sources.governor import Governor, RedisCounter
-from ingestion_assets.sources.http import HttpClient, host_of
+from ingestion_assets.sources.feeds import Absent, Page, feed
+from ingestion_assets.sources.http_vendor import HttpVendor
 from ingestion_assets.sources.market import SourceOptions
 from ingestion_assets.sources.news.items import EARLIEST
 from ingestion_assets.sources.news.newsapi_articles import (
@@ -47,6 +46,7 @@ from ingestion_assets.tables.news import NEWS_ITEMS
 
 log = logging.getLogger(__name__)
 
+PUBLIC_URL = "https://newsapi.org"
 HORIZON = timedelta(days=29)  # a month, safely inside
 PAGE = 100
 CATEGORIES = ("business", "entertainment", "general", "health", "science", "sports", "technology")
@@ -62,7 +62,7 @@ class _Found:
     total: int
 
 
-class NewsApi(Vendor):
+class NewsApi(HttpVendor):
     name, domain, serves = "newsapi", "news", "newsapi"
     needs = "news_api_key"
     allowance = Allowance("day", "requests", 100)
@@ -70,26 +70,14 @@ class NewsApi(Vendor):
 
     def __init__(self, options: SourceOptions) -> None:
         super().__init__(options)
-        base = options.base_url or "https://newsapi.org"
-        self._counter = RedisCounter(options.redis_url) if options.redis_url else None
-        self._client = HttpClient(
-            base,
-            Governor(host_of(base), counter=self._counter),
+        self._client = self._door(
+            options.base_url or PUBLIC_URL,
+            "",
+            None,
             classify=classify,
-            timeout=options.timeout,
-            attempts=options.attempts,
             concurrency=1,
             headers={"X-Api-Key": options.api_key or ""},
         )
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._client.__aexit__(*exception)
-        if self._counter is not None:
-            await self._counter.close()
 
     @classmethod
     def named(cls, text: str) -> tuple[str, str] | None:
