@@ -6,6 +6,7 @@ in sentiment_lexicon.py. A model instead of the lexicon is in sentiment_model.py
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,14 +51,37 @@ def labelled(score: float) -> Sentiment:
     return Sentiment(label, score)
 
 
-def sentiment_columns(texts: Sequence[str], judge: Judge) -> dict[str, pa.Array]:
-    """The columns that a table of texts is enriched with."""
-    judged = judge.judge(texts)
+def fingerprint(text: str) -> str:
+    """The same for the same text, another for any other."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def sentiment_columns(
+    ids: Sequence[str], texts: Sequence[str], judge: Judge, held: pa.Table | None = None
+) -> dict[str, pa.Array]:
+    """The columns that a table of texts is enriched with; who is held as judged is not judged again.
+
+    Held are rows with these columns and their ids, by any judge: those of this one count, of the same text.
+    """
+    prints = [fingerprint(text) for text in texts]
+    known = _known(held, judge.name) if held is not None else {}
+    found = [known.get(pair) for pair in zip(ids, prints, strict=True)]
+    new = [text for text, one in zip(texts, found, strict=True) if one is None]
+    fresh = iter(judge.judge(new))
+    judged = [one or next(fresh) for one in found]
     return {
         "sentiment_label": pa.array([one.label for one in judged], pa.string()),
         "sentiment_score": pa.array([one.score for one in judged], pa.float64()),
         "sentiment_model": pa.array([judge.name] * len(judged), pa.string()),
+        "judged_text": pa.array(prints, pa.string()),
     }
+
+
+def _known(held: pa.Table, model: str) -> dict[tuple[str, str | None], Sentiment]:
+    """What this model said, by id and fingerprint."""
+    names = ("id", "judged_text", "sentiment_model", "sentiment_label", "sentiment_score")
+    rows = zip(*(held.column(name).to_pylist() for name in names), strict=True)
+    return {(key, text): Sentiment(label, score) for key, text, by, label, score in rows if by == model}
 
 
 _ALONE = threading.Lock()

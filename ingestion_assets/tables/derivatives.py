@@ -95,7 +95,7 @@ OPEN_INTEREST_5M = Table(
         *PROVENANCE,
     ),
     grain=timedelta(minutes=5),
-    origin="Binance USDT-M: the REST API for 30 days, data.binance.vision `metrics` for what is older",
+    origin="Binance USDT-M: data.binance.vision `metrics` first, the REST API for what is not there yet",
     cron="*/15 * * * *",
     late_after=timedelta(minutes=45),
     cadence="every 15 min",

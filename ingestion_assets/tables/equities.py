@@ -123,7 +123,7 @@ EQUITY_SNAPSHOTS = Table(
     ),
     grain=_CADENCE,
     grid=False,
-    origin="Polygon (Massive), `v2/snapshot/…/tickers/{ticker}`",
+    origin="Polygon (Massive), `v2/snapshot/…/tickers`, up to 250 tickers in one request",
     cadence="every 5 min, of series whose strategy has snapshots",
     cron="*/5 * * * *",
     ways=("snapshot",),

@@ -34,6 +34,12 @@ def _beside(texts: Table, text: str, *more: Column) -> Table:
             Column("sentiment_label", NAME, ", ".join(LABELS)),
             Column("sentiment_score", pa.float64(), "from −1 (as bad as can be) over 0 to 1 (as good)"),
             Column("sentiment_model", NAME, "what judged: a lexicon with its version, or a model's id"),
+            Column(
+                "judged_text",
+                pa.string(),
+                "a fingerprint of the text that was judged: the same text is judged once by a model",
+                required=False,
+            ),
             *more,
             Column("source", NAME, "how the row came: derived"),
             Column("known_at", TIME, f"as in `{texts.path}`"),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
+from ingestion_assets.assets.sentiment import made as sentiment_made
 from ingestion_assets.features.sentiment import Lexicon
 from ingestion_assets.registry import Series
+from ingestion_assets.stores.lake import Lake
 from ingestion_assets.tables.news import NEWS_ITEMS
 from ingestion_assets.tables.sentiment import NEWS_SENTIMENT
+from ingestion_assets.workbench import Workbench
 from ingestion_assets_tests.sources.news.feeds import item, rss, served
 from ingestion_assets_tests.sources.replay import Replay, Turns
 
@@ -58,6 +62,73 @@ def test_news_are_judged_when_they_change_and_a_story_told_twice_is_marked(feeds
     assert copy["known_at"] == feeds.rows(NEWS_ITEMS, f"{MONTH}|rss.b")[0]["known_at"]
     again = feeds.tick("sentiment_news", tick.cursor)
     assert not again.run_requests
+
+
+def test_what_was_judged_is_judged_again_only_when_its_text_or_the_judge_is_another(feeds):
+    key = f"{MONTH}|rss.a"
+    assert feeds.run("ingest_news", key).success
+    assert feeds.run("sentiment_news", key).success
+    mine = feeds.rows(NEWS_SENTIMENT, key)
+    assert len({row["judged_text"] for row in mine}) == 2
+    marked = [row | {"sentiment_score": 0.125} for row in mine]  # which no text here has by itself
+    feeds.bench.lake.merge(NEWS_SENTIMENT, "rss.a", MONTH, rows_of(marked), notes={})
+    good, bad = "Bitcoin soars to a record", "All funds returned, great recovery"
+    edited = rss(GOOD, item("bad", at=NOW, title=bad), item("new", at=NOW, title="Crash"))
+    with Replay({"/a": served(edited)}) as replay:
+        feeds.change("rss.a", metadata={"url": f"{replay.url}/a"})
+        feeds.setenv(EXCHANGE_URLS=json.dumps({"rss": replay.url}))
+        config = {"ops": {"news__items": {"config": {"full_refresh": True}}}}
+        assert feeds.run("ingest_news", key, run_config=config).success
+    assert feeds.run("sentiment_news", key).success
+    items = {row["id"]: row["title"] for row in feeds.rows(NEWS_ITEMS, key)}
+    scores = {items[row["id"]]: row["sentiment_score"] for row in feeds.rows(NEWS_SENTIMENT, key)}
+    assert set(scores) == {good, bad, "Crash"}
+    assert scores[good] == 0.125, "held, and not judged again"
+    assert scores[bad] > 0.125
+    assert scores["Crash"] < 0
+    other = [row | {"sentiment_model": "lexicon-0"} for row in feeds.rows(NEWS_SENTIMENT, key)]
+    feeds.bench.lake.merge(NEWS_SENTIMENT, "rss.a", MONTH, rows_of(other), notes={})
+    assert feeds.run("sentiment_news", key).success
+    assert {row["sentiment_model"] for row in feeds.rows(NEWS_SENTIMENT, key)} == {Lexicon.name}
+    assert 0.125 not in [row["sentiment_score"] for row in feeds.rows(NEWS_SENTIMENT, key)]
+
+
+def test_a_file_of_judgements_that_cannot_be_read_is_made_anew(feeds):
+    key = f"{MONTH}|rss.a"
+    for job in ("ingest_news", "sentiment_news"):
+        assert feeds.run(job, key).success
+    before = feeds.rows(NEWS_SENTIMENT, key)
+    feeds.file(NEWS_SENTIMENT, key).write_bytes(b"no Parquet")
+    assert feeds.run("sentiment_news", key).success
+    assert feeds.rows(NEWS_SENTIMENT, key) == before
+
+
+def rows_of(rows):
+    return NEWS_SENTIMENT.conform(pa.Table.from_pylist(rows, NEWS_SENTIMENT.schema))
+
+
+class Counting(Lake):
+    """A lake that counts whose stories were looked up."""
+
+    def __init__(self, *place):
+        super().__init__(*place)
+        self.looked_up = []
+
+    def read(self, table, series, window, columns=None):
+        if columns is not None and "text" not in columns:
+            self.looked_up.append((table.path, series))
+        return super().read(table, series, window, columns)
+
+
+def test_each_series_is_read_once_for_the_stories_of_a_month(feeds):
+    for name in ("a", "b"):
+        assert feeds.run("ingest_news", f"{MONTH}|rss.{name}").success
+    bench = Workbench(feeds.bench.settings)
+    bench.__dict__["lake"] = Counting(bench.settings.data_lake_path, {}, None)
+    keys = [f"{MONTH}|rss.b", f"{MONTH}|rss.a"]
+    made = list(sentiment_made(bench, NEWS_SENTIMENT, NEWS_ITEMS, keys, "test"))
+    assert [one.error for one in made] == [None, None]
+    assert sorted(bench.lake.looked_up) == [(NEWS_ITEMS.path, "rss.a"), (NEWS_ITEMS.path, "rss.b")]
 
 
 def test_nothing_that_was_landed_is_lost_when_the_feed_forgets_it_and_all_is_fetched_again(feeds):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion_assets.features.sentiment import LABELS, Lexicon, sentiment_columns
+from ingestion_assets.features.sentiment import LABELS, Lexicon, Sentiment, sentiment_columns
 from ingestion_assets.features.sentiment_lexicon import NEUTRAL, WORDS
 from ingestion_assets.features.sentiment_model import Classifier, ModelUnusable, judge
 
@@ -58,9 +60,42 @@ def test_a_text_without_end_takes_no_time_without_end() -> None:
 
 
 def test_columns_say_who_judged() -> None:
-    columns = sentiment_columns(["soars", "crash"], Lexicon())
+    columns = sentiment_columns(["1", "2"], ["soars", "crash"], Lexicon())
     assert columns["sentiment_label"].to_pylist() == ["positive", "negative"]
     assert columns["sentiment_model"].to_pylist() == [Lexicon.name] * 2
+
+
+class Clerk:
+    """The lexicon under another name, with a list of what it was asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.asked = name, list[str]()
+
+    def judge(self, texts: Sequence[str]) -> list[Sentiment]:
+        self.asked += texts
+        return Lexicon().judge(texts)
+
+
+_TEXTS = st.dictionaries(
+    st.sampled_from("abcdef"), st.sampled_from(["soars", "crash", "", "Soars", "as ever"])
+)
+
+
+@given(st.lists(st.tuples(_TEXTS, st.sampled_from(["one", "other"])), max_size=5))
+def test_only_what_is_new_or_changed_is_judged_and_the_outcome_is_that_of_judging_all(
+    states: list[tuple[dict[str, str], str]],
+) -> None:
+    held, before, model_before = None, dict[str, str](), ""
+    for texts, model in states:
+        clerk = Clerk(model)
+        ids = sorted(texts)
+        words = [texts[one] for one in ids]
+        columns = sentiment_columns(ids, words, clerk, held)
+        assert columns == sentiment_columns(ids, words, Clerk(model))
+        same = {one for one in ids if model == model_before and before.get(one) == texts[one]}
+        assert clerk.asked == [texts[one] for one in ids if one not in same]
+        held = pa.table({"id": pa.array(ids, pa.string()), **columns})
+        before, model_before = texts, model
 
 
 def test_no_word_is_in_both_lists_and_none_is_beyond_the_scale() -> None:

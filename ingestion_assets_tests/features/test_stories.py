@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from ingestion_assets.features.stories import told_before
+from ingestion_assets.features.stories import first_told, told_before
 
 
 def items(*rows: tuple[str, str | None, int]) -> pa.Table:
@@ -23,13 +23,13 @@ def test_the_first_to_know_a_story_keeps_it():
         "a": items(("1", "x", 5), ("2", "y", 5)),
         "b": items(("3", "x", 4), ("4", None, 1), ("5", "y", 5)),
     }
-    assert told_before("a", told["a"], told).to_pylist() == ["b", None]
-    assert told_before("b", told["b"], told).to_pylist() == [None, None, "a"]
+    assert told_before("a", told["a"], first_told(told)).to_pylist() == ["b", None]
+    assert told_before("b", told["b"], first_told(told)).to_pylist() == [None, None, "a"]
 
 
 def test_a_story_told_twice_in_one_series_is_there_once():
     told = {"a": items(("1", "x", 1), ("2", "x", 2))}
-    assert told_before("a", told["a"], told).to_pylist() == [None, "a"]
+    assert told_before("a", told["a"], first_told(told)).to_pylist() == [None, "a"]
 
 
 def test_no_items_have_no_verdicts():
