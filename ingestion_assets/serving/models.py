@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Health(BaseModel):
@@ -155,6 +155,17 @@ class SymbolGiven(Body):
 class StatusGiven(Body):
     status: Literal["idle", "error", "disabled"]
     error_message: str | None = Field(None, max_length=2_000)
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _said_by_runs(cls, value: Any) -> Any:
+        """Nobody would take it back: what a run says of itself is released when the run is gone."""
+        if value == "running":
+            raise ValueError(
+                "a run says that of itself, and POST /api/v1/registry/execute starts one: "
+                "give idle, error or disabled"
+            )
+        return value
 
 
 class SymbolShown(BaseModel):

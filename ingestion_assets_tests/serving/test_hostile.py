@@ -14,6 +14,7 @@ from hypothesis import settings as tries
 from schemathesis import GenerationMode
 
 from ingestion_assets.embedded import Redis
+from ingestion_assets.registry import Series
 from ingestion_assets_tests.serving.conftest import CRON, TOKEN, Api, serving
 from ingestion_assets_tests.serving.feature_rows import put_online
 
@@ -281,6 +282,18 @@ def test_a_body_that_is_no_json(content: bytes, kind: str, api: Api) -> None:
     refused = api("POST", "/ingest/market/binance", raw=content, token=TOKEN, headers={"Content-Type": kind})
     assert refused.status in (400, 422)
     assert refused.detail
+
+
+def test_running_is_what_a_run_says_of_itself(api: Api) -> None:
+    api.bench.registry.add(Series("binance.BTC-USDT", "market", "binance", "BTC/USDT"))
+    path = "/api/v1/symbols/BTC-USDT/status"
+    refused = api("PUT", path, token=TOKEN, body={"status": "running"})
+    assert refused.status == 422
+    assert "a run says that of itself" in refused.detail
+    assert "/api/v1/registry/execute" in refused.detail
+    for status in ("error", "disabled", "idle"):
+        assert api("PUT", path, token=TOKEN, body={"status": status}).json["status"] == status
+    api.bench.registry.remove("binance.BTC-USDT")
 
 
 def test_unknown_symbols_are_not_found(api: Api) -> None:
