@@ -31,6 +31,15 @@ def test_the_sensor_comes_between_partition_and_registry(world, registered):
     assert is_away(world)
 
 
+def test_the_sensor_comes_just_before_a_partition_goes(world, registered):
+    def drop():
+        world.tick("registry_sync", DEPLOYMENT)
+        world.instance.delete_dynamic_partition("market", SOL)
+
+    world.bench.forget(registered, drop)
+    assert is_away(world)
+
+
 def test_the_sensor_read_the_registry_before_and_makes_the_partition_after(world, registered, monkeypatch):
     world.instance.delete_dynamic_partition("market", SOL)
     really = world.instance.add_dynamic_partitions
