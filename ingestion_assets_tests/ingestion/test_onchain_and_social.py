@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -244,7 +245,16 @@ def test_the_ceiling_in_dollars_holds(make_desk):
     assert 40 <= len(desk.rows(POSTS, "x.bitcoin", WEEK)) <= 50  # what was paid for is kept
 
 
-def _race(url: str, database: str, name: str, lake: str, start: Any, done: Any) -> None:
+_start: Any = None
+
+
+def _at_the_start(start: Any) -> None:
+    global _start
+    _start = start
+
+
+def _race(url: str, database: str, name: str, lake: str) -> list[str]:
+    """Fetches one series; the errors that there were."""
     from ingestion_assets.settings import load_settings
     from ingestion_assets.workbench import Workbench
 
@@ -261,9 +271,9 @@ def _race(url: str, database: str, name: str, lake: str, start: Any, done: Any) 
     bench = Workbench(settings)
     found, _ = bench.adopt([name], NOW)
     pieces = list(slices_of(list(found.values()), Window(floor(NOW, DAY) - DAY, floor(NOW, MINUTE)), "month"))
-    start.wait()
+    _start.wait(timeout=120)
     landed = list(bench.ingest(POSTS, pieces, run="race"))
-    done.put([type(one.error).__name__ for one in landed if one.error])
+    return [type(one.error).__name__ for one in landed if one.error]
 
 
 def test_four_processes_racing_for_posts_stay_below_the_ceiling_together(simulator, tmp_path):
@@ -271,16 +281,11 @@ def test_four_processes_racing_for_posts_stay_below_the_ceiling_together(simulat
     catalog = Catalog(database)
     catalog.create()
     context = multiprocessing.get_context("spawn")
-    start, done = context.Event(), context.Queue()
     names = ("x.bitcoin", "x.ether", "x.solana", "x.dogecoin")
-    arguments = [(simulator.url, database, name, str(tmp_path), start, done) for name in names]
-    racers = [context.Process(target=_race, args=one) for one in arguments]
-    for racer in racers:
-        racer.start()
-    start.set()
-    outcomes = [done.get(timeout=300) for _ in racers]
-    for racer in racers:
-        racer.join()
+    start = context.Barrier(len(names))
+    with ProcessPoolExecutor(len(names), context, _at_the_start, (start,)) as racers:
+        runs = [racers.submit(_race, simulator.url, database, name, str(tmp_path)) for name in names]
+        outcomes = [run.result(timeout=240) for run in runs]
     assert all("QuotaSpent" in outcome for outcome in outcomes)
     (budget,) = Budgets(catalog).listed()
     given = 0
