@@ -1,8 +1,8 @@
 """CoinGecko, and the provider `mock` in its shapes: coins by id, markets, histories, candles.
 
 Documentation: docs.coingecko.com. A coin costs what it costs on the simulated Binance. `mock` calls coins
-by their tickers and has an index, SPX, that no provider of coins has. Any key is taken but one that begins
-with `wrong`.
+by their tickers and has an index, SPX, that no provider of coins has, and asks for no key. CoinGecko does:
+any is taken but one that begins with `wrong`.
 """
 
 from collections.abc import Mapping
@@ -44,17 +44,24 @@ _WORTH = {"usd": 1.0, "eur": 0.92, "gbp": 0.79, "jpy": 150.0}
 
 
 class CoinGecko:
-    """Answers under /api/v3/ for what is a coin's, and under /mock/v3/."""
+    """Answers under /api/v3/ for what is a coin's."""
 
-    prefix = ("/api/v3/coins/", "/api/v3/simple/", "/api/v3/search", "/mock/v3/")
+    name = "coingecko"
+    prefix: tuple[str, ...] = ("/api/v3/coins/", "/api/v3/simple/", "/api/v3/search")
 
     def __init__(self, market: Market) -> None:
         self.market = market
 
     def meet(self, query: Query, headers: Mapping[str, str]) -> Answer | None:
-        if headers.get("x-cg-demo-api-key", "").startswith("wrong"):
+        key = headers.get("x-cg-demo-api-key") or query.get("x_cg_demo_api_key", "")
+        if not key:
             return _refused(401, 10_002, "API Key Missing")
-        return None
+        return _refused(401, 10_010, "Invalid API Key") if key.startswith("wrong") else None
+
+    def too_many(self, seconds: int) -> Answer:
+        answer = _refused(429, 429, "You've exceeded the Rate Limit. Please visit the pricing page.")
+        answer.headers["Retry-After"] = str(seconds)
+        return answer
 
     def answer(self, path: str, query: Query) -> tuple[Answer, int]:
         mock, what = path.startswith("/mock/"), path.split("/v3/", 1)[1]
@@ -162,6 +169,16 @@ class CoinGecko:
         first = int(minutes[0])
         opens = self.market.world.minutes(symbol, first, int(minutes[-1]) - first + 1).open
         return opens[minutes - first] / 10.0**symbol.price_decimals
+
+
+class Mock(CoinGecko):
+    """The same under /mock/v3/, for whoever asks."""
+
+    name = "mock"
+    prefix = ("/mock/v3/",)
+
+    def meet(self, query: Query, headers: Mapping[str, str]) -> Answer | None:
+        return None
 
 
 def _refused(status: int, code: int, text: str) -> Answer:

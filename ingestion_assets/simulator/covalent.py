@@ -23,6 +23,7 @@ _PATH = re.compile(r"/v1/([^/]+)/address/(0x[0-9a-fA-F]{40})/(balances_v2|transa
 
 
 class Covalent:
+    name = "covalent"
     prefix = ("/v1/chains/", *(f"/v1/{name}/" for name in (*CHAINS, *map(str, CHAINS.values()))))
 
     def __init__(self, market: Market) -> None:
@@ -34,6 +35,9 @@ class Covalent:
         kind, _, text = headers.get("Authorization", "").partition(" ")
         key = base64.b64decode(text).decode().rstrip(":") if kind == "Basic" else text or query.get("key", "")
         return _refused(401, "No valid API key was provided.") if not key or key.startswith("wrong") else None
+
+    def too_many(self, seconds: int) -> Answer:
+        return _refused(429, "Too many requests: the rate limit of your plan is reached.")
 
     def answer(self, path: str, query: Query) -> tuple[Answer, int]:
         if path == "/v1/chains/":

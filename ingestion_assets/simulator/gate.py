@@ -1,6 +1,7 @@
 """The way of a request through the simulator: control or vendor, faults, journal, and out on the wire."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Protocol, runtime_checkable
@@ -13,7 +14,7 @@ from ingestion_assets.simulator.binance import Binance
 from ingestion_assets.simulator.binance_usdm import BinanceUsdm
 from ingestion_assets.simulator.binance_vision import BinanceVision
 from ingestion_assets.simulator.clock import wall_ms
-from ingestion_assets.simulator.coingecko import CoinGecko
+from ingestion_assets.simulator.coingecko import CoinGecko, Mock
 from ingestion_assets.simulator.control import PREFIX, Control
 from ingestion_assets.simulator.covalent import Covalent
 from ingestion_assets.simulator.faults import BEFORE, ROWS, WIRE, Fault
@@ -21,7 +22,7 @@ from ingestion_assets.simulator.feeds import Feeds
 from ingestion_assets.simulator.glassnode import Glassnode
 from ingestion_assets.simulator.journal import Entry, Journal
 from ingestion_assets.simulator.kraken import Kraken
-from ingestion_assets.simulator.limits import Limits
+from ingestion_assets.simulator.limits import Limits, Quota
 from ingestion_assets.simulator.newsapi import NewsApi
 from ingestion_assets.simulator.perpetuals import Perpetuals
 from ingestion_assets.simulator.polygon import Polygon
@@ -49,6 +50,15 @@ class Wary(Protocol):
         """An answer to whom it will not serve."""
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """A vendor whose plans let through so much only, and that says so in its own words."""
+
+    name: str
+
+    def too_many(self, seconds: int) -> Answer: ...
+
+
 GONE = Answer(499, b"")
 """What the journal says of a client that hung up before it was answered."""
 
@@ -63,12 +73,15 @@ class Gate:
         usdm_limits: Mapping[str, Limits],
         journal: Journal,
         latency_ms: float = 0,
+        quotas: Mapping[str, Quota] = {},
     ) -> None:
+        self.quotas = quotas
         self.market, self.journal, self.latency_ms = market, journal, latency_ms
         self.control = Control(market, journal, limits)
         perpetuals, shares = Perpetuals(market), Shares(market)
         self.vendors: tuple[Vendor, ...] = (
             CoinGecko(market),  # before Binance, which answers the rest of /api/v3/
+            Mock(market),
             Binance(market, limits),
             BinanceUsdm(market, perpetuals, usdm_limits),
             BinanceVision(market, perpetuals),
@@ -131,6 +144,10 @@ class Gate:
                     return as_json({"error": f"{method} is not simulated"}, 405), 0
                 if isinstance(vendor, Wary) and (refusal := vendor.meet(query, headers)) is not None:
                     return refusal, 0
+                if isinstance(vendor, Limited) and vendor.name in self.quotas:
+                    wait = self.quotas[vendor.name].wait()
+                    if wait:
+                        return vendor.too_many(wait), 0
                 return vendor.answer(path, query)
         return as_json({"error": f"no vendor at {path}"}, 404), 0
 
@@ -142,9 +159,16 @@ class Gate:
                 await asyncio.sleep(fault["seconds"])
             else:
                 spent = {k: v for k, v in answer.headers.items() if k.startswith("x-mbx-")}
-                answer = misbehave.replacement(fault, path)
+                answer = self._replacement(fault, path)
                 answer.headers |= spent
         return answer
+
+    def _replacement(self, fault: Fault, path: str) -> Answer:
+        """Who has words of its own for too many requests says these."""
+        asked = next((vendor for vendor in self.vendors if path.startswith(vendor.prefix)), None)
+        if fault.kind == "rate_limited" and isinstance(asked, Limited) and fault["retry_after"] is not None:
+            return asked.too_many(math.ceil(fault["retry_after"]))
+        return misbehave.replacement(fault, path)
 
     def _send(self, answer: Answer) -> web.Response:
         headers = {**answer.headers, "Content-Type": answer.content_type, "Date": self._date()}

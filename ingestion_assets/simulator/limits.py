@@ -1,6 +1,7 @@
 """How much may be asked: fixed windows aligned to the clock, 429 beyond them, 418 for hammering on.
 
 As on Binance every request adds its weight, rejected ones too. Runs on the machine's own time.
+What other vendors' plans let through is a plain count (Quota), off unless the simulator is told otherwise.
 """
 
 import math
@@ -97,6 +98,30 @@ class Limits:
     def headers(self) -> dict[str, str]:
         used = str(self.weight.used)
         return {"x-mbx-used-weight": used, f"x-mbx-used-weight-{self.weight.suffix.lower()}": used}
+
+
+# Requests in so many seconds on the plans that cost little or nothing.
+CHEAPEST_PLANS = {
+    "coingecko": (30, 60),
+    "covalent": (4, 1),
+    "newsapi": (100, 86_400),
+    "polygon": (5, 60),
+    "x": (450, 900),
+}
+
+
+class Quota:
+    """A plan: so many requests in each stretch of time, those that are refused included."""
+
+    def __init__(self, limit: int, seconds: int, now_ms: Callable[[], int] = wall_ms) -> None:
+        self.window, self._now_ms = Window(limit, seconds), now_ms
+
+    def wait(self) -> int:
+        """Count a request; 0 when it passes, or else how many seconds to stay away."""
+        now = self._now_ms()
+        self.window.roll(now)
+        self.window.used += 1
+        return self.window.remaining_s(now) if self.window.used > self.window.limit else 0
 
 
 def too_much(what: str, window: Window) -> str:

@@ -18,6 +18,7 @@ CATEGORIES = ("business", "entertainment", "general", "health", "science", "spor
 
 
 class NewsApi:
+    name = "newsapi"
     prefix = ("/v2/everything", "/v2/top-headlines")
 
     def __init__(self, market: Market, press: Press) -> None:
@@ -30,6 +31,9 @@ class NewsApi:
         if key.removeprefix("Bearer ").startswith("wrong"):
             return _error(401, "apiKeyInvalid", "Your API key is invalid or incorrect.")
         return None
+
+    def too_many(self, seconds: int) -> Answer:
+        return _error(429, "rateLimited", "You have made too many requests recently on a Developer account.")
 
     def answer(self, path: str, query: Query) -> tuple[Answer, int]:
         try:

@@ -37,8 +37,9 @@ class Refusal(Exception):
 
 
 class Polygon:
-    """Answers under /v1/, /v2/ and /v3/; nothing weighs anything, as on a paid plan."""
+    """Answers under /v1/, /v2/ and /v3/; nothing weighs anything, as on a paid plan; see quotas."""
 
+    name = "polygon"
     prefix = ("/v1/marketstatus/", "/v2/aggs/", "/v2/snapshot/locale/us/", "/v3/reference/")
 
     def __init__(self, market: Market, shares: Shares) -> None:
@@ -54,6 +55,10 @@ class Polygon:
         if key.startswith("wrong"):
             return _refused(401, "ERROR", "Unknown API Key", self._request(query))
         return None
+
+    def too_many(self, seconds: int) -> Answer:
+        text = "You've exceeded the maximum requests per minute, please wait or upgrade your subscription."
+        return _refused(429, "ERROR", text, self._request({}))
 
     def answer(self, path: str, query: Query) -> tuple[Answer, int]:
         try:

@@ -7,7 +7,7 @@ import asyncio
 import errno
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from ingestion_assets.simulator.clock import Clock
 from ingestion_assets.simulator.faults import Fault, Faults
 from ingestion_assets.simulator.gate import Gate
 from ingestion_assets.simulator.journal import Journal
-from ingestion_assets.simulator.limits import Limits, Window
+from ingestion_assets.simulator.limits import CHEAPEST_PLANS, Limits, Quota, Window
 from ingestion_assets.simulator.world import World
 
 HOST = "127.0.0.1"
@@ -27,7 +27,8 @@ HOST = "127.0.0.1"
 class Simulator:
     """The offline world on a port; a context manager.
 
-    `now` sets the clock (ms, ISO text or datetime) and freezes it, unless `running`.
+    `now` sets the clock (ms, ISO text or datetime) and freezes it, unless `running`. `quotas` are requests
+    and seconds by vendor, for example CHEAPEST_PLANS; who is not named serves as many as are asked.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Simulator:
         tolerance: int = 10,
         ban_seconds: int = 120,
         latency_ms: float = 0,
+        quotas: Mapping[str, tuple[int, int]] = {},
         faults: Iterable[Fault] = (),
     ) -> None:
         self.world = World(seed)
@@ -63,7 +65,12 @@ class Simulator:
             )
             for name, (limit, seconds) in pools.items()
         }
-        self._gate = Gate(self.market, self.limits, self.usdm_limits, self.requests, latency_ms)
+        if unknown := quotas.keys() - CHEAPEST_PLANS.keys():
+            raise ValueError(
+                f"no quota is simulated for {', '.join(sorted(unknown))}: use {list(CHEAPEST_PLANS)}"
+            )
+        plans = {name: Quota(*plan) for name, plan in quotas.items()}
+        self._gate = Gate(self.market, self.limits, self.usdm_limits, self.requests, latency_ms, plans)
         self._wanted_port = port
         self.port = 0
         self._thread: threading.Thread | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from ingestion_assets.simulator.answers import Answer, Market, as_json
 from ingestion_assets.simulator.chatter import Chatter, Post, metrics
+from ingestion_assets.simulator.clock import wall_ms
 
 Query = Mapping[str, str]
 SERVED_MS, HOUR_MS, LATEST_MS = 7 * 86_400_000, 3_600_000, 10_000
@@ -17,6 +18,7 @@ class Refusal(Exception):
 
 
 class X:
+    name = "x"
     prefix = ("/2/tweets/search/recent", "/2/tweets/counts/recent", "/2/usage/tweets")
 
     def __init__(self, market: Market) -> None:
@@ -25,6 +27,12 @@ class X:
     def meet(self, query: Query, headers: Mapping[str, str]) -> Answer | None:
         token = headers.get("Authorization", "").removeprefix("Bearer ")
         return _refused(401, "Unauthorized") if not token or token.startswith("wrong") else None
+
+    def too_many(self, seconds: int) -> Answer:
+        """When it is over is told in seconds since 1970, on the machine's own clock."""
+        answer = _refused(429, "Too Many Requests")
+        answer.headers["x-rate-limit-reset"] = str(wall_ms() // 1_000 + seconds)
+        return answer
 
     def answer(self, path: str, query: Query) -> tuple[Answer, int]:
         handler = {"/2/tweets/search/recent": self._search, "/2/tweets/counts/recent": self._counts}.get(path)
@@ -108,7 +116,7 @@ def _shown(post: Post, fields: list[str]) -> dict[str, Any]:
 
 
 def _refused(status: int, words: str) -> Answer:
-    title = {401: "Unauthorized", 400: "Invalid Request"}[status]
+    title = {401: "Unauthorized", 400: "Invalid Request", 429: "Too Many Requests"}[status]
     return as_json({"title": title, "detail": words, "type": "about:blank", "status": status}, status)
 
 

@@ -21,7 +21,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def client(simulator: Simulator):
-    client = pycoingecko.CoinGeckoAPI(retries=0)
+    client = pycoingecko.CoinGeckoAPI(retries=0, demo_api_key="any")
     client.api_base_url = f"{simulator.url}/api/v3/"
     return client
 
@@ -41,6 +41,30 @@ def test_a_public_client_reads_markets_charts_and_candles(client, recordings):
     assert len({stamp % 3_600_000 for stamp in stamps}) > 60
     candles = client.get_coin_ohlc_by_id("bitcoin", "usd", 7)
     assert candles[-1][0] > now * 1000, "the last one ends in the future"
+
+
+def test_without_a_key_nothing_is_served_but_by_the_mock(simulator: Simulator):
+    import requests
+
+    told = {
+        (key, path): requests.get(
+            f"{simulator.url}{path}coins/markets?vs_currency=usd",
+            headers=key and {"x-cg-demo-api-key": key},
+            timeout=30,
+        )
+        for key in ("", "wrong-one", "any")
+        for path in ("/api/v3/", "/mock/v3/")
+    }
+    codes = {asked: answer.status_code for asked, answer in told.items()}
+    assert codes == {
+        ("", "/api/v3/"): 401,
+        ("wrong-one", "/api/v3/"): 401,
+        ("any", "/api/v3/"): 200,
+        ("", "/mock/v3/"): 200,
+        ("wrong-one", "/mock/v3/"): 200,
+        ("any", "/mock/v3/"): 200,
+    }
+    assert told["", "/api/v3/"].json()["status"]["error_code"] == 10_002
 
 
 def test_errors_come_in_the_vendors_shapes(client):
