@@ -18,7 +18,7 @@ from ingestion_assets.partitions import key_of, parts_of, run_requests
 from ingestion_assets.resources import workbench
 from ingestion_assets.seeds import plant
 from ingestion_assets.settings import Settings
-from ingestion_assets.sources.errors import SourceError
+from ingestion_assets.sources.errors import AuthError, SourceError
 from ingestion_assets.stores.gap_ledger import Gap
 from ingestion_assets.stores.registry_table import process_alive
 from ingestion_assets.tables import FETCHED
@@ -51,7 +51,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         bench, now = workbench(), datetime.now(UTC)
         lost = bench.registry.release_lost(lambda owner: run_alive(context.instance, owner))
         problems = {} if context.cursor == DEPLOYMENT else plant(bench, now=now)[1]
-        again = any(isinstance(error, SourceError) for error in problems.values())
+        again = any(_may_heal(error) for error in problems.values())
         refused: dict[str, Exception] = {}
         fresh = count = 0
         for domain in DOMAINS:
@@ -78,7 +78,6 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         said = f"{count} series, {fresh} new, {len(lost)} interrupted, {len(problems)} refused"
         if problems:
             said += ": " + "; ".join(f"{name}: {error}" for name, error in problems.items())
-        # What cannot be read stays so until the next start, which is another deployment.
         return dg.SensorResult(skip_reason=said, cursor=context.cursor if again else DEPLOYMENT)
 
     @dg.sensor(
@@ -163,6 +162,11 @@ def newest_keys(gaps: Iterable[Gap], limit: int, cut: str = "month") -> tuple[li
     keys = sorted(by_key, key=lambda k: parts_of(k)[0], reverse=True)[:limit]
     taken = {gap.id: gap for key in keys for gap in by_key[key]}
     return keys, list(taken.values())
+
+
+def _may_heal(error: Exception) -> bool:
+    """Without a new start: a setting that cannot be read, or lacks a key, stays so until then."""
+    return isinstance(error, SourceError) and not isinstance(error, AuthError)
 
 
 def _names(result: dg.AssetCheckResult, figure: str) -> list[str]:

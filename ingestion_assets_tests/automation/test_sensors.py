@@ -43,11 +43,12 @@ class TestRegistrySync:
         assert world.tick("registry_sync").cursor == DEPLOYMENT
 
     def test_what_cannot_be_read_keeps_nobody_from_becoming_a_partition(self, world):
-        world.setenv(INGESTION_MARKETS="binance.SPX,BTC/USDT,SPX")
+        world.setenv(INGESTION_MARKETS="binance.SPX,BTC/USDT,SPX,coingecko.bitcoin")
         outcome = world.tick("registry_sync")
         assert world.instance.get_dynamic_partitions("market") == [BTC]
         assert world.instance.get_dynamic_partitions("snapshots") == ["mock.SPX-USD"]
-        assert "1 refused: INGESTION_MARKETS: binance.SPX: " in outcome.skip_message
+        assert "2 refused: INGESTION_MARKETS: binance.SPX: " in outcome.skip_message
+        assert "coingecko needs a key: set COINGECKO_API_KEY" in outcome.skip_message
         assert outcome.cursor == DEPLOYMENT, "it is not asked for again before the next start"
 
     def test_plants_once_for_each_deployment_so_that_what_was_removed_stays_away(self, world):
