@@ -15,6 +15,9 @@ def simulate(
     port: Annotated[int | None, typer.Option(help="0 for any free one. Without it: SIMULATOR_PORT.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed is another world.")] = None,
     weight_limit: Annotated[int, typer.Option(help="Request weight allowed in a minute.")] = 6000,
+    cheapest_plans: Annotated[
+        bool, typer.Option("--cheapest-plans", help="Refuse what the vendors' cheapest plans refuse.")
+    ] = False,
     faults: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML or JSON: a list of faults, {kind: …, times: …}.")
     ] = None,
@@ -23,6 +26,7 @@ def simulate(
     from ingestion_assets.cli import environment, output
     from ingestion_assets.cli.errors import BadInput
     from ingestion_assets.simulator import serve
+    from ingestion_assets.simulator.limits import CHEAPEST_PLANS
 
     if port is not None and not 0 <= port <= 65535:
         raise BadInput(f"--port {port} is no port: use 1 to 65535, or 0 for any free one")
@@ -39,6 +43,7 @@ def simulate(
         on_ready=ready,
         seed=settings.simulator_seed if seed is None else seed,
         weight_limit=weight_limit,
+        quotas=CHEAPEST_PLANS if cheapest_plans else {},
         faults=script,
     )
 

@@ -30,7 +30,7 @@ def test_it_serves_with_the_script_of_faults_until_it_is_stopped(
     script.write_text("- {kind: server_error, path: /api/v3/ping, status: 502, times: 1}\n")
     process = checkout.start(
         *("simulate", "--port", str(port), "--seed", "11", "--weight-limit", "50"),
-        *("--faults", "faults.yaml"),
+        *("--faults", "faults.yaml", "--cheapest-plans"),
     )
     assert process.stdout is not None
     assert f"127.0.0.1:{port}, seed 11" in process.stdout.readline()
@@ -39,6 +39,9 @@ def test_it_serves_with_the_script_of_faults_until_it_is_stopped(
     assert get(f"{url}/ping")[0] == 200
     limits = json.loads(get(f"{url}/exchangeInfo?symbol=BTCUSDT")[1])["rateLimits"]
     assert any(limit["limit"] == 50 for limit in limits)
+    news = f"http://127.0.0.1:{port}/v2/top-headlines?apiKey=any"
+    assert {get(news)[0] for _ in range(100)} == {200}
+    assert get(news)[0] == 429
     process.send_signal(ending)
     assert process.wait(20) == 0
     assert not listening(port)
