@@ -29,6 +29,8 @@ _NO_SIGNS = re.compile(
     rb"(?![0-9a-f]));?",
     re.IGNORECASE,
 )
+# Words that begin like a section of XML and are none: the parser loses what follows.
+_SECTIONS = re.compile(rb"<!\[CDATA\[(?:.*?\]\]>|.*)|<!\[", re.DOTALL)
 _PLAIN = ("title", "summary", "author", "link", "id")
 
 
@@ -38,7 +40,7 @@ def entries(body: bytes, headers: dict[str, str]) -> dict[str, Any]:
 
     # The text is stored as sent, so nothing is cleaned or made absolute.
     found = feedparser.parse(
-        io.BytesIO(_NO_SIGNS.sub(b"?", _unpacked(body))),
+        io.BytesIO(_SECTIONS.sub(_as_words, _NO_SIGNS.sub(b"?", _unpacked(body)))),
         response_headers=headers,
         sanitize_html=False,
         resolve_relative_uris=False,
@@ -51,6 +53,10 @@ def entries(body: bytes, headers: dict[str, str]) -> dict[str, Any]:
         "left_off": max(0, len(found.entries) - MOST_ENTRIES),
         "entries": [_entry(entry) for entry in found.entries[:MOST_ENTRIES]],
     }
+
+
+def _as_words(section: re.Match[bytes]) -> bytes:
+    return section[0] if len(section[0]) > len(b"<![") else b"&lt;!["
 
 
 def _unpacked(body: bytes) -> bytes:

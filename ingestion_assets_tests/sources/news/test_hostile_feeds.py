@@ -219,6 +219,7 @@ def test_headers_with_bytes_that_are_no_text_lose_no_feed(tmp_path: Path):
             "<![CDATA[see <![mso]> here]]>",
             "<![CDATA[code: if (a<![0])]]>",
             "see <![mso]> here",
+            "if (a<![0])",
         ),
         *("&#99999999999;", "<![CDATA[&#99999999999;]]>", f"&#{'9' * 5_000};", "&#x7fffffffffffffff;"),
         *("<![CDATA[<!-- left open]]>", "&lt;a b=", "<![CDATA[</]]>"),
