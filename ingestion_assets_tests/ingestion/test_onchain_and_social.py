@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from ingestion_assets.cli.planning import plan_work
+from ingestion_assets.cli.selection import Work
 from ingestion_assets.ingestion import Landed, Options, slices_of
 from ingestion_assets.intervals import Window, floor
 from ingestion_assets.simulator import Fault
@@ -116,6 +118,16 @@ def test_a_way_that_breaks_off_keeps_its_younger_part(desk):
     rows = desk.rows(TRANSACTIONS, WALLET, part)
     assert rows[-len(kept) :] == kept
     assert abs(len(rows) - 144) <= 1
+
+
+def test_a_plan_takes_nothing_of_what_a_vendor_charges_for(desk):
+    found, _ = desk.bench.workbench.adopt([WALLET, METRIC], NOW)
+    desk.simulator.requests.clear()
+    works = [Work(found[name], table, WEEK) for name, table in ((WALLET, TRANSACTIONS), (METRIC, METRICS))]
+    planned = plan_work(desk.bench.workbench, works, Options(), whole_months=False)
+    assert all(one.needed for one in planned)
+    assert desk.bench.workbench.budgets.listed() == []
+    assert desk.asked("") == desk.asked("api_usage") == 1
 
 
 def test_balances_are_read_once_a_day_and_a_day_without_a_reading_is_gone(make_desk, simulator):
