@@ -5,7 +5,8 @@ Host      api.x.com; api.twitter.com still answers
 Key       the bearer token of an app, sent as a header
 Price     by the post that is read (about $0.005 in 2026, told in the console), so a ceiling for each UTC day
           is kept; counts are reckoned here as one post an answer
-Limits    450 requests in 15 minutes; x-rate-limit-reset is the epoch second at which they are free again
+Limits    450 requests in 15 minutes; x-rate-limit-reset is the epoch second at which they are free again;
+          its quarters of an hour are not ours, so that a 429 says more than what is told to be left
 Search    10 to 100 posts to an answer, newest first, `next_token` to older ones, `since_id` and `until_id`
           on both sides; ids tell the time of posting. Without results there is no `data`
 Counts    every bucket that has begun, those without posts too; the first and last may be shorter
@@ -68,7 +69,6 @@ class X(HttpVendor):
             "/2/tweets",
             LIMIT,
             classify=self._classify,
-            learn=_used,
             headers={"Authorization": f"Bearer {options.api_key}"} if options.api_key else {},
         )
 
@@ -161,8 +161,3 @@ def _written(moment: datetime) -> str:
 
 def _read(document: Document) -> int:
     return len(document.get("data") or ())
-
-
-def _used(headers: Mapping[str, str]) -> int | None:
-    limit, left = headers.get("x-rate-limit-limit", ""), headers.get("x-rate-limit-remaining", "")
-    return max(0, LIMIT.limit - int(left)) if limit == str(LIMIT.limit) and left.isdigit() else None

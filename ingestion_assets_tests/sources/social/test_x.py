@@ -257,6 +257,20 @@ def test_a_limit_without_words_is_one_too():
         assert caught.value.retry_after == 1.0
 
 
+@pytest.mark.timeout(60)
+def test_the_vendor_s_quarter_of_an_hour_is_not_taken_for_ours():
+    """It may be over in a moment: the next request is made, and only a 429 is waited for."""
+    numbers = minutes("2022-10-07T22:00", 150)
+    spent = {"x-rate-limit-limit": "450", "x-rate-limit-remaining": "0", "x-rate-limit-reset": "1"}
+
+    def answer(query: dict[str, str]) -> Reply:
+        return Reply(200, serving(numbers)(query), spent)
+
+    long = window("2022-10-07T22:00", "2022-10-08T01:00")
+    pages, _ = ask(X, POSTS, {SEARCH: answer}, long, SERIES)
+    assert rows_of(POSTS, pages).num_rows == 150
+
+
 def test_posts_that_cannot_be_shown_do_not_hide_the_others():
     number = first_id(at("2022-10-07T22:30"))
     answer = {"data": [post(number)], "meta": {"result_count": 1}, "errors": [{"title": "Not Found"}]}
