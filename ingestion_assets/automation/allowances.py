@@ -7,8 +7,10 @@ the rhythm anew each time, so that a large backfill slows the ticks after it dow
 What people ask for by hand is not held back here: it fails with the vendor's words when nothing is left.
 """
 
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 
 from croniter import croniter
 
@@ -19,6 +21,7 @@ from ingestion_assets.tables import Table
 from ingestion_assets.workbench import Workbench
 
 _SECOND = timedelta(seconds=1)
+_COARSER = 1.05  # rhythms differ by so much: one that changed with each tick would be none
 Reason = Callable[[type[Vendor], Feed, Account], str | None]
 
 
@@ -28,6 +31,7 @@ class Allowances:
     def __init__(self, bench: Workbench, now: datetime) -> None:
         self._bench, self._now = bench, now
         self._accounts = {a.vendor: a for a in bench.accounts(now) if a.limit is not None}
+        self._wanted = cache(self._wants)  # the same for all series of a vendor
 
     def refusal(self, table: Table, series: Series) -> str | None:
         """Why nobody can be paid for a table of a series; None: somebody can, or takes nothing."""
@@ -57,13 +61,15 @@ class Allowances:
         rest = period_end(account.period) - self._now
         slower = self._wanted(kind, rest) / account.left
         step = _step(feed.table, self._now)
-        every = max(step, _interval(feed.table, self._now) * slower)
-        if slower <= 1 or (self._now.timestamp() // every) != ((self._now.timestamp() - step) // every):
+        if slower <= 1:
+            return None
+        every = _interval(feed.table, self._now) * _COARSER ** math.ceil(math.log(slower, _COARSER))
+        if (self._now.timestamp() // every) != ((self._now.timestamp() - step) // every):
             return None
         text = timedelta(seconds=round(every))
         return f"{kind.name}: {account.text}; asked every {text} for {feed.table.path}, so that it lasts"
 
-    def _wanted(self, kind: type[Vendor], rest: timedelta) -> float:
+    def _wants(self, kind: type[Vendor], rest: timedelta) -> float:
         """How many units the ticks of all its tables would take in this time."""
         wanted = 0.0
         for feed in kind.feeds:

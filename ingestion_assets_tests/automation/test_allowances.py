@@ -1,9 +1,11 @@
 """Vendors that charge are asked so often that what may be spent lasts, and not at all when it is spent."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ingestion_assets.automation.allowances import Allowances
 from ingestion_assets.intervals import Window
@@ -53,6 +55,35 @@ def test_a_month_s_allowance_lasts_a_month(coins):
     coins.bench.budgets.reserve("coingecko", "2024-06", 5_000, 10_000)
     assert 115 <= asked(coins.bench, utc(2024, 6, 1)) <= 150
     assert asked(coins.bench, utc(2024, 6, 20)) == 288
+
+
+def test_who_has_little_is_asked_at_an_even_pace(coins):
+    """What is spent on the way changes the rhythm a little, and leaves no long gap and no haste."""
+    bench, coin = coins.bench, coins.bench.registry.series("snapshots")[0]
+    bench.budgets.reserve("coingecko", "2024-06", 8_000, 10_000)
+    ticks = [utc(2024, 6, 1) + n * timedelta(minutes=5) for n in range(2 * 288)]
+    asked_at = []
+    for moment in ticks:
+        if Allowances(bench, moment).pause(MARKET_SNAPSHOTS, coin) is None:
+            bench.budgets.reserve("coingecko", "2024-06", 1, 10_000)
+            asked_at.append(moment)
+    minutes = [(later - before) // timedelta(minutes=1) for before, later in pairwise(asked_at)]
+    even = [gap for gap in minutes if gap in (25, 30)]
+    assert len(minutes) - len(even) <= 2, minutes  # where the rhythm changed
+    assert max(minutes) <= 60
+
+
+def test_many_series_of_a_vendor_are_looked_up_once(coins):
+    series = coins.bench.registry.series("snapshots")
+    allowances = Allowances(coins.bench, utc(2024, 6, 1))
+    asked_for: list[str] = []
+    told = sa.event.listens_for(coins.bench.catalog._engine, "before_cursor_execute")
+    told(lambda connection, cursor, statement, *more: asked_for.append(statement))
+    counts = []
+    for one in series:
+        allowances.pause(MARKET_SNAPSHOTS, one)
+        counts.append(len(asked_for))
+    assert counts[0] == counts[-1] > 0
 
 
 def test_nothing_is_asked_when_nothing_is_left(coins):
