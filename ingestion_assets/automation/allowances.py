@@ -10,7 +10,6 @@ What people ask for by hand is not held back here: it fails with the vendor's wo
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import cache
 
 from croniter import croniter
 
@@ -31,7 +30,7 @@ class Allowances:
     def __init__(self, bench: Workbench, now: datetime) -> None:
         self._bench, self._now = bench, now
         self._accounts = {a.vendor: a for a in bench.accounts(now) if a.limit is not None}
-        self._wanted = cache(self._wants)  # the same for all series of a vendor
+        self._wants: dict[str, float] = {}
 
     def refusal(self, table: Table, series: Series) -> str | None:
         """Why nobody can be paid for a table of a series; None: somebody can, or takes nothing."""
@@ -58,8 +57,7 @@ class Allowances:
         spent = self._spent(kind, feed, account)
         if spent or account.left is None or feed.page_cost > 1:  # what such a page takes nobody knows before
             return spent
-        rest = period_end(account.period) - self._now
-        slower = self._wanted(kind, rest) / account.left
+        slower = self._wanted(kind, period_end(account.period) - self._now) / account.left
         step = _step(feed.table, self._now)
         if slower <= 1:
             return None
@@ -69,13 +67,17 @@ class Allowances:
         text = timedelta(seconds=round(every))
         return f"{kind.name}: {account.text}; asked every {text} for {feed.table.path}, so that it lasts"
 
-    def _wants(self, kind: type[Vendor], rest: timedelta) -> float:
-        """How many units the ticks of all its tables would take in this time."""
+    def _wanted(self, kind: type[Vendor], rest: timedelta) -> float:
+        """How many units the ticks of all its tables would take in this time; looked up for the first of
+        its series."""
+        if kind.name in self._wants:
+            return self._wants[kind.name]
         wanted = 0.0
         for feed in kind.feeds:
             names = [s for s in self._bench.followed(feed.table) if s.source == kind.serves]
             asks = min(1, len(names)) if feed.together else len(names)
             wanted += asks * (rest / _SECOND) / _interval(feed.table, self._now)
+        self._wants[kind.name] = wanted
         return wanted
 
 
