@@ -7,7 +7,7 @@ from typing import Any
 
 HIDDEN = "…"
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
-_WHO = re.compile(r"://[^/@]*@")
+_WHO = re.compile(r"://[^/]*@")
 
 
 def without_secrets(value: Any) -> Any:

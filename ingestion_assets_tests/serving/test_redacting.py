@@ -42,6 +42,7 @@ def test_only_the_admin_sees_what_a_feeds_address_is_opened_with(api: Api) -> No
         ),
         ("https://a.example/?", f"https://a.example/?{HIDDEN}"),
         ("HTTPS://A.example/?a=b=c&d", f"HTTPS://A.example/?a={HIDDEN}&{HIDDEN}"),
+        ("https://me:p@ss@a.example/@me", f"https://{HIDDEN}@a.example/@me"),
         ("https://a.example/@me?x=1", f"https://a.example/@me?x={HIDDEN}"),
     ],
 )
