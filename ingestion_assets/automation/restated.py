@@ -1,4 +1,4 @@
-"""Fetches again what came from a file that an archive has restated since; checks_archive.py finds these.
+"""Fetches again what came from a file that an archive has restated since; checks/archive.py finds these.
 
 The whole month or day is fetched and takes the place of what was held; earlier values stay in `_revisions`.
 What fails is tried again the next day.
