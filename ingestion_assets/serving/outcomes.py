@@ -16,6 +16,7 @@ from ingestion_assets.serving.ingestion import Stretch, total
 from ingestion_assets.serving.models import SeriesOutcome
 
 _LONGEST = 500  # characters of a cause
+_REST = "the rest of the run"  # what it would have made after what was made
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,10 @@ def _of_run(ended: Ended, series: Series) -> SeriesOutcome:
     own = [one for one in run.materialized if (one.partition or "").partition("|")[2] == series.id]
     made = dict.fromkeys(one.asset for one in own)
     failed = {} if run.succeeded else _failures(run, series.id)
-    if not run.succeeded and not failed and table.path not in made:
-        failed[table.path] = run.failure[:_LONGEST] or f"the run was {run.status.lower()}"
+    broken_off = not any(one.step for one in run.failures)
+    if not run.succeeded and not failed and (broken_off or table.path not in made):
+        cause = run.failure[:_LONGEST] or f"the run was {run.status.lower()}"
+        failed[_REST if table.path in made else table.path] = cause
     mine = Run(run.id, run.status, materialized=own)
     return SeriesOutcome(
         series=series.id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ingestion_assets.dagster_api.runs import Failure, Materialized, Run
@@ -67,6 +69,18 @@ def test_no_series_is_passed_over_in_silence(status: str, failures: tuple[Failur
     found = told(ended(status, failures=failures))
     assert {one.status for one in found.values()} == {"error"}
     assert {tuple(one.failed.items()) for one in found.values()} == {((M1.path, cause),)}
+
+
+@pytest.mark.parametrize(
+    ("status", "failures", "cause"),
+    [("CANCELED", (), "the run was canceled"), ("FAILURE", (Failure("", "died"),), "died")],
+)
+def test_a_run_that_was_broken_off_is_no_success(status: str, failures: Any, cause: str) -> None:
+    """What it would have made of these candles is not there, and no step tells so."""
+    found = told(ended(status, made(BTC), made(ETH), failures=failures))
+    for one in found.values():
+        assert (one.status, one.succeeded) == ("error", [M1.path])
+        assert one.failed == {"the rest of the run": cause}
 
 
 def test_the_tables_of_a_series_are_told_together() -> None:
