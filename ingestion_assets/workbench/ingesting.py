@@ -56,8 +56,11 @@ def ingest(
 
 def _unasked(bench: Workbench, table: Table, piece: Slice, why: str) -> Landed:
     """What is held stays; nothing is settled, so what is missing is fetched once somebody can be asked."""
-    held = Shelf(table, piece, bench.lake, run="", code_version=bench.code_version).held()
     nothing = Fetched(piece, Plan(piece, [], []), table.empty())
+    try:
+        held = Shelf(table, piece, bench.lake, run="", code_version=bench.code_version).held()
+    except StoreError as error:  # told of this slice; the others are still to come
+        return unlanded(table, nothing, error)
     return dataclasses.replace(Landed.of(table, nothing, held), status="no_data", reason=why)
 
 

@@ -13,6 +13,7 @@ from ingestion_assets.registry import Status
 from ingestion_assets.settings import load_settings
 from ingestion_assets.simulator import Fault, Simulator
 from ingestion_assets.stores.catalog import CatalogError
+from ingestion_assets.stores.lake_file import CorruptFile
 from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.tables.market import OHLCV_1M as TABLE
 from ingestion_assets.workbench import Workbench
@@ -103,3 +104,11 @@ def test_a_delisting_that_the_venue_tells_of_is_noted(bench: Workbench, vendor: 
     (landed,) = bench.ingest(TABLE, [month], run="run-1")
     assert (landed.error, landed.last) == (None, moment - TABLE.grain)
     assert bench.registry.require(ETH.id).series.delisted_at is not None
+
+
+def test_who_is_not_asked_and_has_a_broken_file_does_not_keep_the_others(bench: Workbench) -> None:
+    bench.lake.objects.write(bench.lake.path(TABLE, BTC.id, "2024-03"), b"no Parquet")
+    btc, eth = days(BTC, ETH)
+    landed = list(bench.ingest(TABLE, [eth], run="r", unasked=[(btc, "a key is missing")]))
+    assert [(one.slice.series.id, one.status) for one in landed] == [(BTC.id, "failed"), (ETH.id, "ok")]
+    assert isinstance(landed[0].error, CorruptFile)
