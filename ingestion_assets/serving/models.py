@@ -220,8 +220,8 @@ class SeriesOutcome(BaseModel):
     records: int = Field(description="Rows that were fetched and are new or changed.")
     succeeded: list[str] = Field(description="Assets of which partitions were made.")
     failed: dict[str, str] = Field(
-        description="Assets that were not, or not wholly, each with the cause; `the rest of the run` where that "
-        "was broken off."
+        description="Assets that were not, or not wholly, each with the cause; `the rest of the run` where "
+        "that was broken off."
     )
     error_message: str | None
     run_urls: list[str]
