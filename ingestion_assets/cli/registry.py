@@ -128,8 +128,11 @@ def remove(series: One) -> None:
 
 @app.command()
 def add(
-    exchange: Annotated[str, typer.Argument(help="A name of ccxt's, like binance or kraken.")],
-    symbol: Annotated[str, typer.Argument(help="Like ETH/USD.")],
+    exchange: Annotated[
+        str,
+        typer.Argument(help="A name of ccxt's, like binance or kraken, or a vendor's: polygon, x."),
+    ],
+    symbol: Annotated[str, typer.Argument(help="Like ETH/USD, AAPL, bitcoin or BTC.active_addresses.")],
     since: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="From when on. Without it: INGESTION_LOOKBACK_DAYS ago."),
@@ -147,13 +150,14 @@ def add(
     url: Annotated[str | None, typer.Option(metavar="URL", help="Dagster's UI, if elsewhere.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a market of an exchange and fetch its history."""
+    """Register a market of an exchange, or what else a vendor has, and fetch its history."""
     from ingestion_assets.cli import environment, output
     from ingestion_assets.cli.backfill import run_backfill
     from ingestion_assets.cli.dagster_ui import ui_url
     from ingestion_assets.cli.registry_file import Given, described
     from ingestion_assets.dagster_api import DagsterApi
     from ingestion_assets.intervals import iso
+    from ingestion_assets.tables import FETCHED
 
     bench = environment.bench()
     environment.dagster_home()
@@ -173,10 +177,15 @@ def add(
     bench.expect([series], now)
     _mirror([series.id])
     start = iso(series.backfill_from) if series.backfill_from else "now"
-    kept = series.timeframes or series.metadata.get("tables", ())
+    kept = series.timeframes or [
+        table.name for table in FETCHED.values() if series.follows(table) and bench.feeds(table, series)
+    ]
     output.say(f"{series.id} is registered: {' '.join(kept)} from {start} on.", style="green")
-    if series.domain != "market":
-        output.say("Its history is fetched by the running stack, a few partitions at a time.")
+    if series.domain != "market" and not here:
+        output.say(
+            "Its history is fetched by the running stack, a few partitions at a time; without one by "
+            f"`ingest backfill {series.id} --here`."
+        )
         no_backfill = True
     if no_backfill:
         if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.cli.errors import BadInput
 from ingestion_assets.intervals import floor, iso, parse_moment
-from ingestion_assets.registry import Series, Strategy, series_id
+from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.sources.errors import NotFound
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Given:
     @classmethod
     def checked(cls, fields: Mapping[str, Any]) -> Given:
         from ingestion_assets.cli.table_choice import ingested
+        from ingestion_assets.sources.feeds import vendors
+        from ingestion_assets.workbench.naming import named
 
         if unknown := [name for name in fields if name not in FIELDS]:
             raise BadInput(f"{unknown[0]}: unknown field; there are {', '.join(FIELDS)}")
@@ -51,7 +53,7 @@ class Given:
                 raise BadInput(f"{name}: {fields[name]!r} is no {kind.__name__}")
         enabled = fields.get("enabled")
         return cls(
-            id=series_id(fields["exchange"], fields["symbol"]),
+            id=named(f"{fields['exchange'].strip()}.{fields['symbol'].strip()}", vendors()).id,
             since=_since(fields.get("since")),
             strategy=Strategy.parse(str(fields["strategy"])) if fields.get("strategy") else None,
             timeframes=tuple(ingested(frames)),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ingestion_assets.cli.errors import BadInput
 from ingestion_assets.cli.table_choice import timeframe_of
 from ingestion_assets.intervals import Window, ceiling, iso, parse_moment
-from ingestion_assets.registry import Series, Strategy, parse_id, series_id
+from ingestion_assets.registry import Series, Strategy, check_id, parse_id, series_id
 
 if TYPE_CHECKING:
     from ingestion_assets.cli.table_choice import Choice
@@ -37,7 +37,7 @@ def canonical(text: str, bench: Workbench) -> str:
     if bench.registry.get(text.strip()) is not None:
         return text.strip()
     if "." in text:
-        return bench.canonical(text) or series_id(*parse_id(text))
+        return bench.canonical(text) or _market(text)
     having = [one.id for one in bench.registry.series() if one.symbol.lower() == text.strip().lower()]
     try:
         own = series_id(bench.settings.exchange_name, text)
@@ -48,6 +48,14 @@ def canonical(text: str, bench: Workbench) -> str:
             raise BadInput(f"{text!r} is the symbol of {', '.join(having)}: name one of them") from None
         raise
     return having[0] if len(having) == 1 and bench.registry.get(own) is None else own
+
+
+def _market(text: str) -> str:
+    """The id of a market; what is none of any vendor's stays as it is, for the registry to miss it."""
+    try:
+        return series_id(*parse_id(text))
+    except ValueError:
+        return check_id(text.strip())
 
 
 def chosen(

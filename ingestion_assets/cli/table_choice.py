@@ -77,7 +77,10 @@ def named_table(text: str) -> list[Table]:
     found = [table for table in FETCHED.values() if name in (table.path, table.name)]
     if not found:
         names = list(dict.fromkeys([*FETCHED, *(table.name for table in FETCHED.values())]))
-        raise BadInput(f"--table {text!r} is not fetched from anybody.{_near(name, names)}")
+        raise BadInput(
+            f"--table {text!r} is not fetched from anybody.{_near(name, names)} "
+            f"Use one of {', '.join(FETCHED)}"
+        )
     return found
 
 

@@ -209,3 +209,47 @@ def test_a_perpetual_is_registered_in_its_own_domain_with_what_is_usual(ingest: 
     ingest("registry", "remove", "binance.BTC-USDT-PERP").ok()
     with environment.instance() as instance:
         assert instance.get_dynamic_partitions("derivatives") == []
+
+
+@pytest.mark.parametrize(
+    ("vendor", "symbol", "name", "domain", "tables"),
+    [
+        ("mock", "SPX", "mock.SPX-USD", "snapshots", "markets prices ohlc_4h"),
+        ("x", "bitcoin", "x.bitcoin", "social", "posts"),
+        ("polygon", "AAPL", "polygon.AAPL", "equities", "bars_1m splits"),
+        (
+            "glassnode",
+            "BTC.active_addresses",
+            "glassnode.BTC.addresses.active_count",
+            "onchain",
+            "metrics_1d",
+        ),
+    ],
+)
+def test_what_is_no_market_is_registered_by_its_vendor_s_names(
+    ingest: Ingest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    vendor: str,
+    symbol: str,
+    name: str,
+    domain: str,
+    tables: str,
+) -> None:
+    for key in ("TWITTER_BEARER_TOKEN", "POLYGON_API_KEY", "GLASSNODE_API_KEY"):
+        monkeypatch.setenv(key, "anything")
+    said = ingest("registry", "add", vendor, symbol).ok()
+    assert f"{name} is registered: {tables} from" in said.err
+    assert f"`ingest backfill {name} --here`" in said.err
+    assert ingest.bench.registry.require(name).series.domain == domain
+    assert ingest("registry", "add", vendor, symbol).code == 2
+    ingest("registry", "remove", name).ok()
+    path = tmp_path / "series.yaml"
+    path.write_text(f"- {{exchange: {vendor}, symbol: {symbol}}}\n")
+    ingest("registry", "import", str(path)).ok()
+    assert [one.id for one in ingest.bench.registry.series()] == [name]
+
+
+def test_the_history_of_what_is_no_market_is_fetched_here_when_asked_for(ingest: Ingest) -> None:
+    ingest("registry", "add", "mock", "SPX", "--here").ok()
+    assert list(ingest.lake.glob("snapshots/prices/series=mock.SPX-USD/month=*/part-0.parquet"))
