@@ -29,16 +29,13 @@ _TRACKERS = {
 _TRACKERS |= {"guccounter", "ncid", "smid", "taid", "__source", "feature", "rss"}
 
 
-# A name, then anything but the tag's end; what stands in quotes behind `=` does not end it.
-_STARTING = re.compile(
-    r"""<([a-zA-Z][^\t\n\r\f />\x00]*+)"""
-    r"""(?:[^>=/]++|/(?!>)|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]++)?+)*+(/?)>"""
-)
-_NAMED = re.compile(r"<(/?)\s*+([a-zA-Z][^\t\n\r\f />\x00]*+)")
+_NAMED = re.compile(r"<(/?)\s*([a-zA-Z][^\t\n\r\f />\x00]*)")
 _OPENING = re.compile(r"<(?=[a-zA-Z/!?])")
-_COMMENT_END = re.compile(r"--!?\s*+>")
-_NEVER_MARKUP = {tag: re.compile(rf"(?=</\s*+{tag}[\s/>])", re.IGNORECASE) for tag in ("script", "style")}
-_LONG_NUMBER = re.compile(r"&#(?:0*+[0-9]{8,}+|[xX]0*+[0-9a-fA-F]{7,}+);?")  # none of them is a sign
+_STOP = re.compile(r""">|=\s*(?:["']|[^\s>"'][^\s>]*)?""")  # a tag's end, or where a value stands or begins
+_COMMENT_END = re.compile(r"--!?\s*>")
+_NEVER_MARKUP = {tag: re.compile(rf"(?=</\s*{tag}[\s/>])", re.IGNORECASE) for tag in ("script", "style")}
+# No sign has such a number.
+_LONG_NUMBER = re.compile(r"&#(?:0*[1-9][0-9]{7,}|[xX]0*[1-9a-fA-F][0-9a-fA-F]{6,});?")
 
 
 class _Words:
@@ -89,10 +86,10 @@ class _Words:
         if named[1]:
             self._leave(tag)
             return text.index(">", named.end()) + 1
-        whole = _STARTING.match(text, at) if self._quotes else None
+        whole = _tag_end(text, named.end()) if self._quotes else None
         self._quotes = whole is not None
-        end = whole.end() if whole else text.index(">", at) + 1
-        closed = bool(whole[2]) if whole else text[end - 2] == "/"
+        end = whole[0] if whole else text.index(">", at) + 1
+        closed = whole[1] if whole else text[end - 2] == "/"
         self._enter(tag, closed)
         if closed or tag not in _NEVER_MARKUP:
             return end
@@ -113,6 +110,20 @@ class _Words:
             self._open[tag] -= 1
         elif tag not in _INLINE:
             self.pieces.append(" ")
+
+
+def _tag_end(text: str, at: int) -> tuple[int, bool] | None:
+    """Behind the `>` that ends a tag, and whether it closes itself. What is quoted behind `=` ends nothing."""
+    while stop := _STOP.search(text, at):
+        found = stop[0]
+        if found == ">":
+            return stop.end(), stop.start() > at and text[stop.start() - 1] == "/"
+        at = stop.end()
+        if found[-1] in "\"'" and found[1:].lstrip() == found[-1]:
+            at = text.find(found[-1], at) + 1
+            if at == 0:
+                return None
+    return None
 
 
 def plain(markup: str | None) -> str:
