@@ -27,9 +27,8 @@ class Choice:
 
         if self.domains and series.domain not in self.domains:
             return []
-        if self.tables:
-            return [table for table in self.tables if table.domain == series.domain]
-        return [table for table in FETCHED.values() if series.follows(table)]
+        wanted = self.tables or [table for table in FETCHED.values() if series.follows(table)]
+        return [table for table in wanted if _gives(series, table)]
 
     def of_named(self, series: Series) -> list[Table]:
         """The same for a series that somebody named, of which there must be something."""
@@ -38,14 +37,14 @@ class Choice:
             return found
         from ingestion_assets.tables import FETCHED
 
-        given = ", ".join(table.name for table in FETCHED.values() if table.domain == series.domain)
+        given = ", ".join(table.name for table in FETCHED.values() if _gives(series, table))
         asked = ", ".join([*(table.path for table in self.tables), *self.domains])
         if not asked:
             raise BadInput(
                 f"series {series.id!r} has the strategy {series.strategy.value} and follows no table: "
                 f"name one with --table ({given})"
             )
-        raise BadInput(f"series {series.id!r} belongs to {series.domain}, not to {asked}: it has {given}")
+        raise BadInput(f"series {series.id!r} of {series.domain} has nothing of {asked}: it has {given}")
 
 
 def choice(timeframes: Sequence[str] = (), tables: Sequence[str] = (), domains: Sequence[str] = ()) -> Choice:
@@ -114,7 +113,7 @@ def one_table(series: Series, timeframe: str | None, table: str | None) -> Table
         raise BadInput(f"timeframe {timeframe!r} is not kept: use one of {', '.join(INGESTED | DERIVED)}")
     if series.domain == "market":
         return (INGESTED | DERIVED)[name]
-    mine = [one for one in FETCHED.values() if one.domain == series.domain]
+    mine = [one for one in FETCHED.values() if _gives(series, one)]
     candles = [one for one in mine if timeframe_of(one) == name]
     followed = [one for one in mine if series.follows(one)]
     if candles:
@@ -123,6 +122,16 @@ def one_table(series: Series, timeframe: str | None, table: str | None) -> Table
         return followed[0]
     given = ", ".join(one.name for one in followed or mine)
     raise BadInput(f"--table is not given, and series {series.id!r} has {given}: say which")
+
+
+def _gives(series: Series, table: Table) -> bool:
+    """Whether there is anybody who tells this table of such a series: of an address there are no metrics."""
+    from ingestion_assets.sources.feeds import vendors
+
+    if series.domain != table.domain or table.domain == "market":
+        return series.domain == table.domain
+    kinds = [kind for kind in vendors() if kind.serves == series.source]
+    return any(one.table.path == table.path for kind in kinds for one in kind.feeds)
 
 
 def _near(text: str, names: Sequence[str]) -> str:

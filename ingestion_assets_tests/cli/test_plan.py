@@ -95,3 +95,17 @@ def test_the_estimate_is_the_slower_of_weight_and_answers() -> None:
     assert pace.seconds(50_000, 100_000) == 1_000  # (100,000 - 6,000) / 100 = 940, answers take longer
     assert pace.seconds(50_000, 200_000) == 1_940
     assert Pace("v", None, None, 50).seconds(500, 1_000) == 10
+
+
+def test_only_tables_that_the_vendor_gives_are_meant(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLASSNODE_API_KEY", "anything")
+    name = "glassnode.BTC.addresses.active_count"
+    ingest("registry", "add", "glassnode", "BTC.active_addresses").ok()
+    planned = ingest("plan", name, "--json").ok().json["series"]
+    assert [one["table"] for one in planned] == ["onchain/metrics_1d"]
+    looked_at = ingest("gaps", name, "--json").json["series"]
+    assert [one["table"] for one in looked_at] == ["onchain/metrics_1d"]
+    assert "metrics_1d" in ingest("explain", name, "2026-01-01").ok().err
+    refused = ingest("plan", name, "--table", "balances_1d")
+    assert refused.code == 2
+    assert "nothing of onchain/balances_1d: it has metrics_1d" in refused.err
