@@ -15,6 +15,7 @@ Engines that work with feeds are in ingestion/; nothing here asks a vendor.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -26,6 +27,7 @@ import pyarrow as pa
 
 from ingestion_assets.intervals import Window, floor
 from ingestion_assets.registry import Series, Strategy, check_id
+from ingestion_assets.sources.errors import SourceError
 from ingestion_assets.sources.governor import Governor
 from ingestion_assets.sources.market import Market, SourceOptions
 from ingestion_assets.sources.spending import Allowance
@@ -85,8 +87,17 @@ def feed(table: Table, *, phase: str, **more: Any) -> Callable[[Fetch], Fetch]:
         raise ValueError(f"phase {phase!r} is unknown: use one of {', '.join(PHASES)}")
 
     def declare(fetch: Fetch) -> Fetch:
-        fetch.feed = Feed(table, phase, fetch, **more)  # type: ignore[attr-defined]
-        return fetch
+        @functools.wraps(fetch)
+        async def fetched(vendor: Vendor, series: Series, window: Window) -> AsyncIterator[Page | Absent]:
+            try:
+                async for answer in fetch(vendor, series, window):
+                    yield answer
+            except SourceError as error:  # texts of answers that are no rows may repeat the key
+                error.args = (vendor.without_keys(str(error)),)
+                raise
+
+        fetched.feed = Feed(table, phase, fetched, **more)  # type: ignore[attr-defined]
+        return fetched
 
     return declare
 
@@ -131,6 +142,10 @@ class Vendor:
 
     async def __aexit__(self, *exception: object) -> None:
         return None
+
+    def without_keys(self, text: str) -> str:
+        """A text without the keys with which the vendor is asked."""
+        return text
 
     async def now(self) -> datetime:
         """By the vendor's clock where it tells one."""

@@ -134,7 +134,11 @@ class HttpClient:
                     return await asyncio.get_running_loop().run_in_executor(None, parse, body)
                 return parse(body)
             except MalformedAnswer as error:
-                error.args = (self._clean(f"{clean_url(self.base_url + path + _query(params))}: {error}"),)
+                where = clean_url(self.base_url + path + _query(params))
+                error.args = (self.without_keys(f"{where}: {error}"),)
+                raise
+            except SourceError as error:
+                error.args = (self.without_keys(str(error)),)
                 raise
 
         attempt = once if each is None else lambda: each(once)
@@ -209,11 +213,11 @@ class HttpClient:
     def _raise_unless_fine(self, url: str, answer: Answer) -> None:
         problem = self.classify(answer.status, answer.headers, answer.body) or by_status(answer)
         if problem is not None:
-            problem.args = (self._clean(f"{clean_url(url)}: {problem}"),)
+            problem.args = (self.without_keys(f"{clean_url(url)}: {problem}"),)
             raise problem
 
-    def _clean(self, text: str) -> str:
-        """Without the keys that were sent, which some vendors repeat when they refuse them."""
+    def without_keys(self, text: str) -> str:
+        """A text without the keys that were sent, which some vendors repeat when they refuse them."""
         for name, value in self.headers.items():
             kind, _, secret = value.rpartition(" ")
             told = [secret] if name.lower() != "user-agent" else []

@@ -32,6 +32,11 @@ class HttpVendor(Vendor):
         self._doors.append(client)
         return client
 
+    def without_keys(self, text: str) -> str:
+        for client in self._doors:
+            text = client.without_keys(text)
+        return text
+
     @property
     def governor(self) -> Governor:
         return self._doors[0].governor

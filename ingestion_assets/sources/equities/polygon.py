@@ -216,12 +216,8 @@ class Polygon(HttpVendor):
 
     def _classify(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
         problem = problem_of(status, headers, body)
-        if problem is None:
-            return None
         if isinstance(problem, RateLimited):
             self._client.governor.budget = FREE_PLAN
-        if self.options.api_key:
-            problem.args = (str(problem).replace(self.options.api_key, "***"),)
         return problem
 
 

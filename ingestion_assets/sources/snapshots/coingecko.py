@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from ingestion_assets.intervals import Window, micros
 from ingestion_assets.registry import Series, Strategy, check_id
-from ingestion_assets.sources.errors import MalformedAnswer, NotFound, SourceError
+from ingestion_assets.sources.errors import MalformedAnswer, NotFound
 from ingestion_assets.sources.feeds import Absent, Page, feed
 from ingestion_assets.sources.governor import Budget
 from ingestion_assets.sources.http_vendor import HttpVendor
@@ -79,7 +79,7 @@ class CoinGecko(HttpVendor):
             options.base_url or PUBLIC_URL,
             f"/{self.name}",
             DEMO,
-            classify=self._classify,
+            classify=problem_of,
             headers={"x-cg-demo-api-key": options.api_key} if options.api_key else {},
         )
         self._markets: dict[str, Together[Mapping[str, Any]]] = {}
@@ -173,12 +173,6 @@ class CoinGecko(HttpVendor):
             parse=lambda body: answer_of(body, opening),
             each=lambda ask: paid(self.options.purse, 1, ask),
         )
-
-    def _classify(self, status: int, headers: Mapping[str, str], body: bytes) -> SourceError | None:
-        problem = problem_of(status, headers, body)
-        if problem is not None and self.options.api_key:
-            problem.args = (str(problem).replace(self.options.api_key, "***"),)
-        return problem
 
 
 def _taken_apart(text: str) -> tuple[str, str]:
