@@ -18,6 +18,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from playwright.sync_api import expect
 
 from ingestion_assets.intervals import month_window
 from ingestion_assets_tests.browser.launch_dialog import LaunchDialog, follow_notice
@@ -184,7 +185,7 @@ def run_the_checks(stack: RunningStack, visitor: Visitor) -> None:
     assert outcome(stack, run) == "SUCCESS"
     visitor.open(f"/assets/{ASSET}?view=checks")
     visitor.see("all 3 series are complete")
-    assert visitor.page.get_by_text("Succeeded", exact=True).count() == 3
+    expect(visitor.page.get_by_text("Succeeded", exact=True)).to_have_count(3)
     visitor.picture("checks")
 
 

@@ -113,7 +113,7 @@ class _Words:
 
 
 def _tag_end(text: str, at: int) -> tuple[int, bool] | None:
-    """Behind the `>` that ends a tag, and whether it closes itself. What is quoted behind `=` ends nothing."""
+    """Behind the `>` that ends a tag, and whether it closes itself. What `=` quotes ends nothing."""
     while stop := _STOP.search(text, at):
         found = stop[0]
         if found == ">":
