@@ -6,6 +6,7 @@ that are held go away only when all is fetched again and everything was answered
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -55,6 +56,8 @@ def land(
         if options.full_refresh and error is None and not table.keeps:
             replace = plan.missing if covered is None else intersect(plan.missing, covered)
         merge = shelf.take(good, replace=replace, covered=covered or (), now=fetched.now)
+        if options.verify or options.full_refresh:
+            fetched = dataclasses.replace(fetched, holes=_unheld(shelf, fetched.holes))
         if error is None or not options.full_refresh:  # or what was restated has not been replaced
             _note_files(table, ledger, fetched, covered or (), options)
         if error is not None:
@@ -125,6 +128,12 @@ def _note_files(
     if fetched.files or (options.full_refresh and covered):
         files, now = ArchiveFiles(ledger.catalog), fetched.now or datetime.now(UTC)
         files.landed(table.path, fetched.slice.series.id, covered, fetched.files, now)
+
+
+def _unheld(shelf: Shelf, holes: Sequence[Hole]) -> list[Hole]:
+    """A row that its vendor gives no more, and that was not replaced, is no hole."""
+    lacking = shelf.lacks(union(hole.window for hole in holes))
+    return [Hole(w, h.reason, h.evidence) for h in holes for w in intersect([h.window], lacking)]
 
 
 def _unanswered(shelf: Shelf, fetched: Fetched) -> list[Window]:

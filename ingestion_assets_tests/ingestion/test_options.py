@@ -94,6 +94,22 @@ def test_a_full_refresh_that_fails_halfway_does_not_call_missing_what_is_held(be
     assert (gap.reason, gap.window) == (MISSING, window("2024-02-01T20:00", "2024-02-01T21:00"))
 
 
+def test_what_the_venue_gives_no_more_is_no_hole_while_it_is_held(bench, simulator):
+    """Neither verifying nor a refresh that fails takes rows away."""
+    (series,) = bench.series("binance.BTC-USDT")
+    part = window("2024-02-01", "2024-02-02")
+    bench.ingest_all([series], part)
+    simulator.faults.add(Fault("outage", start="2024-02-01T05:00", end="2024-02-01T06:00"))
+    short = window("2024-02-01", "2024-02-01T10:00")
+    (one,) = bench.ingest_all([series], short, Options(verify=True))
+    assert (one.fetched, one.dropped) == (540, 0)
+    assert one.holes == bench.open_gaps(series) == []
+    simulator.faults.add(Fault("server_error", path="/api/v3/klines", times=None, after=1))
+    (failed,) = bench.ingest([series], part, Options(full_refresh=True))
+    assert failed.error is not None and len(bench.held(series, part)) == 1_440
+    assert failed.holes == bench.open_gaps(series) == []
+
+
 @pytest.mark.parametrize("options", [Options(dry_run=True), Options(dry_run=True, full_refresh=True)])
 def test_a_dry_run_writes_nothing(bench, simulator, options, tmp_path):
     (series,) = bench.series("binance.BTC-USDT")
