@@ -97,7 +97,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         done: Any = app(None if arguments is None else list(arguments), standalone_mode=False)
     except KeyboardInterrupt:
         return _end("interrupted", errors.INTERRUPTED)
-    except BrokenPipeError:  # who read our output, `head` for one, has seen enough
+    except SystemExit as end:
+        # Typer's end when a pipe breaks: who read our output, `head` for one, has seen enough.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 open until the interpreter ends
         return 0
     except Exception as error:  # noqa: BLE001 told in one line, or with its traceback when nobody foresaw it

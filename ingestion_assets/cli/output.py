@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NO_EDGE = 5_000
+_BETWEEN = 3  # two columns
+_LEGIBLE = 40  # of a text that is wrapped
 STATUS_STYLES = {"idle": "green", "running": "cyan", "error": "red", "disabled": "dim"}
 
 
@@ -55,27 +57,38 @@ def table(
     footer: Sequence[Any] | None = None,
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """A table on stdout. Long texts belong in `wrap` columns; a cell found in `styles` is shown so."""
+    """A table on stdout. Long texts belong in `wrap` columns; a cell found in `styles` is shown so.
+
+    Nothing is cut off: where the terminal is too narrow for the other columns, its lines wrap.
+    """
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     right, wrap = set(right), set(wrap)
     grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     grid.show_footer = footer is not None
+    needed = 0
+    lines = [[cell(value) for value in row] for row in rows]
     for number, name in enumerate(columns):
         last = cell(footer[number]) if footer is not None else ""
         grid.add_column(
             name,
             justify="right" if name in right else "left",
             footer=Text(last),
-            overflow="fold" if name in wrap else "ellipsis",
+            overflow="fold",
             no_wrap=name not in wrap,
         )
-    for row in rows:
-        texts = [cell(value) for value in row]
-        grid.add_row(*(Text(text, style=(styles or {}).get(text, "")) for text in texts))
-    out().print(grid, soft_wrap=False)
+        widest = max(cell_len(text) for text in (name, last, *(row[number] for row in lines)))
+        needed += _BETWEEN + (min(widest, _LEGIBLE) if name in wrap else widest)
+    for row in lines:
+        grid.add_row(*(Text(text, style=(styles or {}).get(text, "")) for text in row))
+    console = out()
+    edge = console.width
+    console.width = max(edge, needed)
+    console.print(grid, soft_wrap=False)
+    console.width = edge
 
 
 def cell(value: Any) -> str:

@@ -39,10 +39,10 @@ def sql(
     if as_json and as_csv:
         raise BadInput("--json and --csv exclude each other: choose one of them")
     connection = connect(environment.bench())
-    if query is None and sys.stdin.isatty():
+    if query is None and sys.stdin is not None and sys.stdin.isatty():
         _prompt(connection, environment.settings())
         return
-    text = query if query is not None else sys.stdin.read()
+    text = query if query is not None else sys.stdin.read() if sys.stdin is not None else ""
     if not text.strip():
         raise BadInput('QUERY is empty: write one like "select count(*) from market.ohlcv_1m"')
     rows = run(connection, text)

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import pty
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -82,10 +83,63 @@ def test_a_file_that_cannot_be_read_is_a_failure_that_names_it(filled: Ingest) -
     assert "month=2024-01" in done.err
 
 
-def test_a_query_comes_from_a_pipe_or_is_typed_at_a_prompt(checkout: Checkout, prepared_state: Path) -> None:
-    import shutil
-
+@pytest.fixture
+def prepared(checkout: Checkout, prepared_state: Path) -> Checkout:
     shutil.copytree(prepared_state, checkout.folder / ".dagster")
+    return checkout
+
+
+def test_who_has_read_enough_of_the_rows_is_no_failure(prepared: Checkout) -> None:
+    process = subprocess.Popen(
+        prepared.command("sql", "--csv", "select range from range(1000000)"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=prepared.environment,
+        cwd=prepared.elsewhere,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "range\n"
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_without_a_query_and_without_stdin_one_is_asked_for(prepared: Checkout) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *prepared.command("sql")],
+        env=prepared.environment,
+        cwd=prepared.elsewhere,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "QUERY is empty" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_narrow_terminal_loses_nothing(prepared: Checkout) -> None:
+    query = "select 'x'||'long'||'y' as first_of_two, 'the second'||' of them' as second, 1234567 as third"
+    done = prepared("sql", query, FORCE_COLOR="1", COLUMNS="20", TERM="xterm").ok()
+    for text in ("first_of_two", "xlongy", "the second of them", "1,234,567"):
+        assert text in done.out
+
+
+def test_a_lake_that_is_a_file_is_a_failure_and_not_empty(
+    filled: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (filled.folder / "file").touch()
+    monkeypatch.setenv("DATA_LAKE_PATH", str(filled.folder / "file"))
+    done = filled("sql", "select count(*) from market.ohlcv_1m")
+    assert done.code == 1
+    assert "is a file, not a folder" in done.err
+
+
+def test_a_query_comes_from_a_pipe_or_is_typed_at_a_prompt(prepared: Checkout) -> None:
+    checkout = prepared
     piped = subprocess.run(
         checkout.command("sql", "--csv"),
         input="select 40 + 2 as x",

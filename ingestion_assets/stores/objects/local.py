@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import errno
 import fcntl
 import os
 import uuid
@@ -18,6 +20,12 @@ class LocalObjects(Objects):
     def __init__(self, location: str) -> None:
         path = Path(location.removeprefix("file://")).expanduser().resolve()
         super().__init__(str(path), pafs.LocalFileSystem(), str(path))
+
+    def list(self, folder: str, suffix: str = "") -> builtins.list[str]:
+        with self._explained("list", folder):  # for Arrow a file in the way is as good as no folder
+            if Path(self.root).is_file():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.root)
+        return super().list(folder, suffix)
 
     def _versioned(self, path: str) -> tuple[bytes | None, str | None]:
         try:
