@@ -198,6 +198,7 @@ def test_a_wrong_value_is_refused_with_its_name_itself_and_a_remedy(
         ("FSSPEC_STORAGE_OPTIONS", f'["{SECRET}"]'),
         ("EXCHANGE_URLS", f'{{"kraken": "u:{SECRET}@h"}}'),
         ("ALERT_WEBHOOK_URL", f"hooks.example/{SECRET}"),
+        ("REDIS_URL", f"me:{SECRET}@host:6379"),
         ("DATA_LAKE_PATH", f"s3://AKIA:{SECRET}@bucket/lake"),
         ("BINANCE_URL", f"me:{SECRET}@host"),
         ("BINANCE_URL", f"ftp://me:a/b@{SECRET}@host"),

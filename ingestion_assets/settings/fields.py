@@ -23,6 +23,7 @@ from ingestion_assets.settings.values import (
     Lowered,
     Origins,
     Place,
+    SecretRedisAddress,
     SecretWebAddress,
     Timeframes,
     Ttls,
@@ -78,7 +79,7 @@ class Settings(BaseSettings):
     aws_endpoint_url: WebAddress | None = None
     google_application_credentials: str | None = None
     database_url: SecretStr | None = None
-    redis_url: SecretStr | None = None
+    redis_url: SecretRedisAddress | None = None
     redis_host: str | None = None
     redis_port: int = Field(6379, ge=1, le=65535)
     redis_password: SecretStr | None = None

@@ -80,6 +80,12 @@ def _secret_web_address(value: SecretStr) -> SecretStr:
     return value
 
 
+def _secret_redis_address(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("is no address of a Redis: write it like redis://host:6379/0")
+    return value
+
+
 def _web_addresses(value: dict[str, str]) -> dict[str, str]:
     for name, url in value.items():
         try:
@@ -136,6 +142,7 @@ Zone = Annotated[str, AfterValidator(_zone)]
 Place = Annotated[str, AfterValidator(_place)]  # a folder or a bucket
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 SecretWebAddress = Annotated[SecretStr, AfterValidator(_secret_web_address)]
+SecretRedisAddress = Annotated[SecretStr, AfterValidator(_secret_redis_address)]
 
 # Several at once: words with commas between them, or JSON.
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
