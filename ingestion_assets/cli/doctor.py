@@ -30,6 +30,6 @@ def doctor(as_json: AsJson = False) -> None:
         output.show_json({"ok": not bad, "findings": [dataclasses.asdict(finding) for finding in found]})
     else:
         doubtful = sum(finding.status == WARN for finding in found)
-        output.say(f"{len(found)} checks, {bad} failed, {doubtful} with a warning.")
+        output.say(f"{output.plural(len(found), 'check')}, {bad} failed, {doubtful} with a warning.")
     if bad:
         raise typer.Exit(1)

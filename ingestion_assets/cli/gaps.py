@@ -130,13 +130,14 @@ def _percent(share: float) -> str:
 
 
 def _audit_dict(table: Table, one: Audit) -> dict[str, Any]:
+    from ingestion_assets.cli.output import duration
     from ingestion_assets.cli.table_choice import timeframe_of
 
     return {
         "series": one.series.id,
         "table": table.path,
         "timeframe": timeframe_of(table),
-        "unit": "bars" if table.grid else f"{table.grain} of events",
+        "unit": "bars" if table.grid else f"{duration(table.grain)} of events",
         "from": one.window.start,
         "to": one.window.end,
         "expected": one.expected,

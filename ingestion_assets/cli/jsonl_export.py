@@ -65,6 +65,7 @@ def jsonl(
     from ingestion_assets.intervals import Window
     from ingestion_assets.tables import ALL
 
+    check_folder(output)
     spacings = {"ohlcv_1m": check_interval(interval), "open_interest_5m": check_period(oi_period)}
     bench = environment.bench()
     known = bench.registry.require(series.strip()).series
@@ -88,6 +89,11 @@ def jsonl(
         show.say(f"{made.path}: {show.number(made.rows)} lines of {one.path}", style="green")
     if not done:
         show.say(f"The lake holds nothing of {known.id}.")
+
+
+def check_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise BadInput(f"--output {path} is a file: name a folder")
 
 
 def check_interval(text: str) -> str:

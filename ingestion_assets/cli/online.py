@@ -24,7 +24,7 @@ cache = typer.Typer(help="The cache of newest rows and the features in Redis.", 
 def invalidate(
     patterns: Annotated[
         list[str],
-        typer.Argument(metavar="PATTERN...", help="Like 'market:*:latest' or 'features:market:BTC-USDT:*'."),
+        typer.Argument(metavar="PATTERN", help="Like 'market:*:latest' or 'features:market:BTC-USDT:*'."),
     ],
 ) -> None:
     """Delete the keys of these patterns; the next ingestion writes them anew."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ingestion_assets.cli.asking import Asked, Pace, asked_of_feeds, density_of, pace_of
+from ingestion_assets.cli.output import duration
 from ingestion_assets.cli.selection import Work
 from ingestion_assets.ingestion import Offer, Options, Plan, offer_of, plan_slice, slices_of
 from ingestion_assets.ingestion.offers import nobody_gives, offered
@@ -67,7 +68,7 @@ class Planned:
                 if hole.reason == UNRECOVERABLE:
                     lost = bars([hole.window], self.work.table.grain)
                     by_reason[hole.evidence] = by_reason.get(hole.evidence, 0) + lost
-        unit = "bars" if self.work.table.grid else f"steps of {self.work.table.grain}"
+        unit = "bars" if self.work.table.grid else f"steps of {duration(self.work.table.grain)}"
         return [f"{count:,} {unit} are not to be had: {why}" for why, count in by_reason.items()]
 
     def as_dict(self) -> dict[str, Any]:

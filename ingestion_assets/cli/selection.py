@@ -11,6 +11,7 @@ from ingestion_assets.cli.errors import BadInput
 from ingestion_assets.cli.table_choice import timeframe_of
 from ingestion_assets.intervals import Window, ceiling, iso, parse_moment
 from ingestion_assets.registry import Series, Strategy, check_id, parse_id, series_id
+from ingestion_assets.sources.errors import AuthError
 
 if TYPE_CHECKING:
     from ingestion_assets.cli.table_choice import Choice
@@ -117,6 +118,8 @@ def work(
         for table in tables:
             # Of the present there is a slot, whose end is still to come.
             until = last if end else ceiling(last, table.grain)
+            if names and (lacking := bench.unkeyed(table, series)):
+                raise AuthError(lacking)
             if names or bench.askable(table, series):
                 found.append(Work(series, table, Window(begin, until)))
     if not found:

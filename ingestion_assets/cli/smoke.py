@@ -55,7 +55,7 @@ def smoke(
     if as_json:
         output.show_json({"ok": not bad, "url": place, "checks": [asdict(check) for check in found]})
     else:
-        output.say(f"{len(found)} checks of {place}, {bad} failed.")
+        output.say(f"{output.plural(len(found), 'check')} of {place}, {bad} failed.")
     if bad:
         raise typer.Exit(1)
 

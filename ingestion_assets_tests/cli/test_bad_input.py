@@ -58,6 +58,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "query of no table": (["sql", "select * from market.ohlcv_7m"], ["QUERY", "ohlcv_7m", "ohlcv_"]),
     "query empty": (["sql", "  "], ["QUERY", "empty", "select"]),
     "json and csv": (["sql", "select 1", "--json", "--csv"], ["--json", "--csv", "one"]),
+    "export into a file": (
+        ["export", "jsonl", BTC, "--output", "/dev/null"],
+        ["--output", "/dev/null", "folder"],
+    ),
     "no port": (["simulate", "--port", "99999"], ["--port", "99999", "65535"]),
     "no weight": (["simulate", "--weight-limit", "0"], ["--weight-limit", "0", "1"]),
     "no faults": (["simulate", "--faults", "/nowhere.yaml"], ["--faults", "/nowhere.yaml"]),

@@ -109,3 +109,21 @@ def test_only_tables_that_the_vendor_gives_are_meant(ingest: Ingest, monkeypatch
     refused = ingest("plan", name, "--table", "balances_1d")
     assert refused.code == 2
     assert "nothing of onchain/balances_1d: it has metrics_1d" in refused.err
+
+
+def test_every_key_that_would_do_is_named(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGON_API_KEY", "anything")
+    ingest("registry", "add", "polygon", "AAPL").ok()
+    monkeypatch.delenv("POLYGON_API_KEY")
+    refused = ingest("plan", "polygon.AAPL")
+    assert refused.code == 1
+    assert "polygon needs a key: set POLYGON_API_KEY" in refused.err
+    assert "POLYGON_S3_ACCESS_KEY_ID" in refused.err
+
+
+def test_lengths_of_time_are_as_people_write_them(ingest: Ingest) -> None:
+    ingest("registry", "add", "mock", "SPX").ok()
+    (markets,) = ingest("plan", "mock.SPX-USD", "--table", "markets", "--json").ok().json["series"]
+    assert "steps of 5 min are not to be had" in markets["foregone"][0]
+    prices = ingest("gaps", "mock.SPX-USD", "--table", "prices", "--json").json["series"]
+    assert prices[0]["unit"] == "1 h of events"
