@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ingestion_assets.resources import WorkbenchResource
 from ingestion_assets.sources.archives import Archive
-from ingestion_assets.sources.errors import SourceError
+from ingestion_assets.sources.errors import SourceError, VendorDown
 from ingestion_assets.stores.archive_files import ArchiveFiles
 from ingestion_assets.tables import FED, Table
 from ingestion_assets.workbench import Workbench
@@ -25,15 +25,21 @@ class ArchiveCheckConfig(dg.Config):
 
 
 async def compare(bench: Workbench, kind: type[Archive], paths: list[str]) -> dict[str, str]:
-    """Notes what is published of each file; those that could not be asked for, and why."""
+    """Notes what is published of each file; those that could not be asked for, and why.
+
+    An archive that does not answer for one file is not waited for again with each of the others.
+    """
     unreachable: dict[str, str] = {}
     async with bench.vendor(kind) as archive:
         assert isinstance(archive, Archive)
-        for path in paths:
+        for place, path in enumerate(paths):
             try:
                 published = await archive.checksum(path)
             except SourceError as error:
-                unreachable[path] = f"{type(error).__name__}: {error}"
+                why = f"{type(error).__name__}: {error}"
+                if isinstance(error, VendorDown):
+                    return unreachable | dict.fromkeys(paths[place:], why)
+                unreachable[path] = why
                 continue
             ArchiveFiles(bench.catalog).compared(kind.name, path, published, datetime.now(UTC))
     return unreachable

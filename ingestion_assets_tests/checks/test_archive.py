@@ -97,8 +97,10 @@ def test_a_restated_file_is_fetched_again_and_replaces_what_was_held(held: Marke
 
 def test_an_archive_that_is_away_is_said_and_nothing_taken_for_restated(held: MarketWorld) -> None:
     held.simulator.faults.add(Fault("server_error", path="/data/futures/um", times=None, status=502))
+    held.simulator.requests.clear()
     found = look(held)
     assert not found.passed
+    assert len(held.simulator.requests.by_path) == 1, "who is away is waited for once"
     assert len(found.metadata["unreachable"].value) == 2
     assert found.metadata["restated"].value == {}
 
