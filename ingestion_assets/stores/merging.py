@@ -101,7 +101,7 @@ def _first(times: np.ndarray) -> int | None:
 
 
 def _equal(table: Table, held: pa.Table, given: pa.Table) -> np.ndarray:
-    """Which rows say the same, compared column by column; two nulls are the same."""
+    """Which rows say the same, compared column by column; two nulls are the same, and two NaN."""
     import pyarrow.compute as pc
 
     same = np.ones(held.num_rows, dtype=bool)
@@ -110,6 +110,8 @@ def _equal(table: Table, held: pa.Table, given: pa.Table) -> np.ndarray:
         if left.null_count == right.null_count == held.num_rows:
             continue
         alike = pc.equal(left, right)
+        if pa.types.is_floating(left.type):
+            alike = pc.or_kleene(alike, pc.and_kleene(pc.is_nan(left), pc.is_nan(right)))
         if alike.null_count:
             alike = pc.coalesce(alike, pc.and_(left.is_null(), right.is_null()))
         same &= truths(alike)

@@ -106,3 +106,10 @@ def test_a_null_of_a_vendor_leaves_the_value_that_is_held(name: str) -> None:
     merged, _, counts = merged_rows(table, held, given, [], LATER)
     assert merged.column(name).to_pylist() == [one, other, other, None]
     assert (counts["new"], counts["changed"]) == (1, 2)
+
+
+def test_what_is_no_number_is_the_same_as_before_and_another_than_any_number() -> None:
+    nan = float("nan")
+    held, given = rows("number", [nan, nan, 1.0, nan, None]), rows("number", [nan, 1.0, nan, None, nan])
+    assert merged_rows(KINDS, held, held, [], LATER)[2]["changed"] == 0
+    assert merged_rows(KINDS, held, given, [], LATER)[2]["changed"] == 4
