@@ -124,8 +124,7 @@ def stretches(dagster: DagsterApi, table: Table, names: Collection[str]) -> list
 
 def following(bench: Workbench, table: Table) -> list[str]:
     """The series that are kept up to date in this table: enabled, wanted in it, with the key it takes."""
-    enabled = bench.registry.series(table.domain, enabled_only=True)
-    return [series.id for series in enabled if series.follows(table) and bench.askable(table, series)]
+    return [series.id for series in bench.followed(table)]
 
 
 def minutes_back(window: Window, now: datetime) -> int:
