@@ -45,6 +45,7 @@ EQUITY_1M = Table(
     origin="Polygon (Massive): flat files first, the REST API for what is not there yet",
     cadence="a day at a time when the file is there, by 12:00 in New York the next day; the rest by REST",
     cron="*/15 * * * *",
+    late_after=timedelta(minutes=45),  # the cheaper plans show a minute after 15 min
     history="since 2003-09-10, as far as the plan goes",
     needs=f"{_KEY}; for flat files POLYGON_S3_ACCESS_KEY_ID too",
     promises=(
@@ -72,6 +73,7 @@ SPLITS = Table(
     origin="Polygon (Massive), `v3/reference/splits`",
     cadence="once a day",
     cron="40 10 * * *",
+    late_after=timedelta(days=3),
     history="as far as the vendor knows",
     needs=_KEY,
     promises=(

@@ -80,6 +80,7 @@ PRICE_HISTORY = Table(
     origin=_ORIGIN,
     cadence="every hour",
     cron="15 * * * *",
+    late_after=timedelta(hours=3),
     history="the last 365 days",
     needs=_KEY,
     promises=(_POSITIVE, Promise("numbers are finite", not_finite(("market_cap", "volume_24h")))),
@@ -102,6 +103,7 @@ OHLC_4H = Table(
     origin=_ORIGIN,
     cadence="every hour",
     cron="15 * * * *",
+    late_after=timedelta(hours=9),  # two candles and an hour
     history="the last 30 days",
     needs=_KEY,
     promises=price_promises(timedelta(hours=4)),

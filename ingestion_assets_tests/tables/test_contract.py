@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestion_assets.intervals import floor
+from ingestion_assets.settings import Settings
+from ingestion_assets.sources.feeds import vendors
 from ingestion_assets.tables import ALL, Table
 from ingestion_assets.tables.contract import NAME, TIME, Column, Promise
 from ingestion_assets_tests.tables.candles import candles
@@ -117,3 +122,18 @@ def test_every_table_says_what_its_columns_are(table: Table) -> None:
     assert len({column.name for column in table.columns}) == len(table.columns)
     assert len({promise.text for promise in table.promises}) == len(table.promises)
     assert {"source", "known_at"} <= set(table.schema.names)
+
+
+def test_rows_that_come_as_soon_as_they_can_are_not_late() -> None:
+    """Between two looks a table is behind by what its vendor needs and by the time until the next look."""
+    usual = timedelta(minutes=int(Settings.model_fields["freshness_minutes"].default))
+    for vendor, feed in [(kind, one) for kind in vendors() for one in kind.feeds if one.phase != "bulk"]:
+        table = feed.table
+        assert table.cron is not None
+        looks = croniter(table.cron, datetime(2026, 1, 5, tzinfo=UTC))
+        times = [looks.get_next(datetime) for _ in range(100)]
+        behind = max(
+            floor(later, table.grain) - floor(feed.offered(look).end, table.grain)
+            for look, later in pairwise(times)
+        )
+        assert behind < max(usual, table.late_after or usual), (vendor.name, table.path, behind)
