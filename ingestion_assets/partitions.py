@@ -10,11 +10,10 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
 
 import dagster as dg
 
-from ingestion_assets.intervals import Window, month_of, period_window, periods
+from ingestion_assets.intervals import Window, period_window, periods
 from ingestion_assets.tables import Table
 
 FIRST_MONTH = "2013-01"
@@ -138,7 +137,3 @@ def run_requests(
 def keys_in(window: Window, series: Iterable[str], cut: str = "month") -> list[str]:
     names = list(series)
     return [key_of(period, name) for period in periods(window, cut) for name in names]
-
-
-def open_month(now: datetime) -> str:
-    return month_of(now)

@@ -32,7 +32,7 @@ def restated_sensor(settings: Settings) -> dg.SensorDefinition:
     def restated(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         if at_work(context.instance, "restated"):
             return dg.SkipReason("the last run of this sensor is still at work")
-        bench, today = workbench(), f"{datetime.now(UTC):%Y-%m-%d}"
+        bench, now = workbench(), datetime.now(UTC)
         requests: list[dg.RunRequest] = []
         for table in TABLES:
             order = context.instance.get_dynamic_partitions(table.domain)
@@ -46,9 +46,9 @@ def restated_sensor(settings: Settings) -> dg.SensorDefinition:
             op = table.path.replace("/", "__")
             requests += run_requests(
                 job_for(table),
-                list(keys)[: settings.heal_partitions_per_tick],
+                in_turn(list(keys), settings.heal_partitions_per_tick, now.toordinal()),
                 order,
-                run_key=f"restated:{table.path}:{today}",
+                run_key=f"restated:{table.path}:{now:%Y-%m-%d}",
                 tags={CAUSE: "restated"},
                 run_config={"ops": {op: {"config": {"full_refresh": True}}}},
                 **part(table.path),
@@ -56,3 +56,9 @@ def restated_sensor(settings: Settings) -> dg.SensorDefinition:
         return requests or dg.SkipReason("no file was restated")
 
     return restated
+
+
+def in_turn(keys: list[str], many: int, day: int) -> list[str]:
+    """Some of them, others each day, so that those which fail for ever keep nobody waiting."""
+    start = day * many % len(keys) if len(keys) > many else 0
+    return (keys[start:] + keys[:start])[:many]

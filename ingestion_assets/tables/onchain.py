@@ -146,6 +146,7 @@ TRANSACTIONS = Table(
         _whole("fees_paid"),
         _whole("gas_price"),
         Promise("block is not negative", unless(lambda rows: values(rows, "block") >= 0)),
+        Promise("dollars are finite", not_finite(("value_quote", "gas_quote", "gas_quote_rate"))),
     ),
     origin=_COVALENT,
     cadence="every 15 min",

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from ingestion_assets.automation.jobs import CAUSE, EVERY_GAP
+from ingestion_assets.automation.restated import in_turn
 from ingestion_assets.automation.schedules import at_work, registry_requests, schedules, tick
 from ingestion_assets.partitions import RANGE_END, RANGE_START
 from ingestion_assets.registry import Strategy
@@ -254,3 +255,12 @@ def test_every_schedule_of_the_shipped_definitions_evaluates(world):
     for schedule in world.repository.schedule_defs:
         outcome = world.at(schedule.name, MIDDAY)
         assert outcome.run_requests or outcome.skip_message
+
+
+def test_restated_files_that_fail_for_ever_keep_nobody_waiting():
+    keys = [f"2024-{month:02}|{BTC}" for month in range(1, 8)]
+    days = [in_turn(keys, 3, day) for day in range(7)]
+    assert all(len(set(day)) == 3 for day in days)
+    assert {key for day in days for key in day} == set(keys)
+    assert in_turn(keys[:2], 3, 5) == keys[:2]
+    assert in_turn([], 3, 5) == []
