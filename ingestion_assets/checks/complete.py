@@ -45,7 +45,12 @@ def _gap_check(table: Table) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=table.path.split("/"),
         name="complete",
-        description="No bar is absent that should be there; holes are in the gap ledger with their reasons.",
+        description=(
+            "No bar is absent that should be there"
+            if table.grid
+            else "No time is left that was not asked for"
+        )
+        + "; holes are in the gap ledger with their reasons.",
     )
     def complete(
         context: dg.AssetCheckExecutionContext, config: GapCheckConfig, workbench: WorkbenchResource
@@ -55,13 +60,13 @@ def _gap_check(table: Table) -> dg.AssetChecksDefinition:
         for one in bad:
             holes = ", ".join(str(w) for w in one.holes[:5])
             context.log.warning(
-                f"gap_detected {one.series.id}: {one.absent} bars, longest {one.longest}: {holes}"
+                f"gap_detected {one.series.id}: {_amount(table, one.absent)}, longest {one.longest}: {holes}"
             )
         return dg.AssetCheckResult(
             passed=not bad,
             severity=dg.AssetCheckSeverity.WARN,
             description=(
-                f"{sum(a.absent for a in bad)} bars are absent in {len(bad)} of {len(audits)} series"
+                f"{_amount(table, sum(a.absent for a in bad))} in {len(bad)} of {len(audits)} series"
                 if bad
                 else f"all {len(audits)} series are complete"
             ),
@@ -82,6 +87,13 @@ def _gap_check(table: Table) -> dg.AssetChecksDefinition:
         )
 
     return complete
+
+
+def _amount(table: Table, absent: int) -> str:
+    """Of events nobody knows how many there are, only of which time they were not asked for."""
+    if not table.grid:
+        return f"{absent * table.grain / timedelta(hours=1):.3g} h were not asked for"
+    return "1 bar is absent" if absent == 1 else f"{absent} bars are absent"
 
 
 GAP_CHECKS = [_gap_check(table) for table in FETCHED.values()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ingestion_assets.intervals import Window, iso, periods
-from ingestion_assets.stores.lake_file import CorruptFile
+from ingestion_assets.intervals import Window, iso, moment_of, periods
+from ingestion_assets.stores.lake_file import COVERED, HOLES, CorruptFile
 from ingestion_assets.tables import DERIVED, FED
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def tell(bench: Workbench, series: Series, table: Table, moment: datetime) -> di
         rows = bench.lake.read(table, series.id, window).to_pylist()
         asked = not bench.lake.holes(table, series.id, window)
         footer = bench.lake.footer(table, series.id, month)
-        notes = dict(footer.notes) if footer else None
+        notes = {name: _readable(name, value) for name, value in footer.notes.items()} if footer else None
     except CorruptFile as error:
         corrupt = str(error)
     asides = {
@@ -65,6 +65,14 @@ def tell(bench: Workbench, series: Series, table: Table, moment: datetime) -> di
         "quarantined": asides["_quarantine"],
         "ledger": ledger,
     }
+
+
+def _readable(name: str, note: str) -> str:
+    """Edges of stretches of time as a person writes them."""
+    if name not in (HOLES, COVERED):
+        return note
+    moments = [iso(moment_of(int(edge))) for edge in note.split(",") if edge]
+    return ", ".join(f"{start} … {end}" for start, end in zip(moments[::2], moments[1::2], strict=True))
 
 
 def _at(

@@ -94,6 +94,10 @@ async def _invalid(request: Request, error: Any) -> Response:
     said = []
     wrong = error.errors()
     for one in wrong[:_MOST]:
+        if one["type"] == "json_invalid":
+            reason = one.get("ctx", {}).get("error", "it cannot be read")
+            said.append(f'the body is no JSON ({reason}): write an object like {{"symbol": "BTC/USDT"}}')
+            continue
         place = ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0])
         text = one["msg"].removeprefix("Value error, ")
         given = one.get("input")

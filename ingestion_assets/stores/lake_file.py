@@ -24,7 +24,7 @@ from ingestion_assets.stores.objects import StoreError
 from ingestion_assets.tables import Table
 
 _META = b"ingestion_assets."
-_HOLES, _COVERED = "holes", "covered"  # begin,end,begin,end… in microseconds
+HOLES, COVERED = "holes", "covered"  # begin,end,begin,end… in microseconds
 _MOST_HOLES_NOTED = 2_000  # a footer is read whole
 # Rows of a row group, which is the least that is decoded: eight days of minutes, so that a month of them
 # comes in four; of events, an hour of a market that is busy.
@@ -90,9 +90,9 @@ def encode(table: Table, rows: pa.Table, notes: Mapping[str, str]) -> bytes:
 def notes_on_time(table: Table, rows: pa.Table, covered: Iterable[Window]) -> dict[str, str]:
     """Where a grid's rows have holes between them, or which time the events cover."""
     if not table.grid:
-        return {_COVERED: ",".join(str(micros(edge)) for window in covered for edge in window)}
+        return {COVERED: ",".join(str(micros(edge)) for window in covered for edge in window)}
     inner = edges(table.times(rows), table.grain)[1:-1]
-    return {_HOLES: ",".join(map(str, inner))} if 0 < len(inner) <= 2 * _MOST_HOLES_NOTED else {}
+    return {HOLES: ",".join(map(str, inner))} if 0 < len(inner) <= 2 * _MOST_HOLES_NOTED else {}
 
 
 # Reading
@@ -176,11 +176,11 @@ def stretches_of(file: pq.ParquetFile, table: Table) -> list[int] | None:
     """
     metadata = file.metadata
     if not table.grid:
-        return _noted(metadata, _COVERED)
+        return _noted(metadata, COVERED)
     ends, step = _ends(metadata, table), table.grain // timedelta(microseconds=1)
     if ends is None:
         return None
-    stretches = [ends[0], *_noted(metadata, _HOLES), ends[1] + step]
+    stretches = [ends[0], *_noted(metadata, HOLES), ends[1] + step]
     filled = sum(stretches[1::2]) - sum(stretches[::2])
     return stretches if filled == metadata.num_rows * step else None
 
@@ -189,7 +189,7 @@ def covered_by(content: bytes, place: str, table: Table) -> list[Window]:
     """The time of which all events are held; of a grid that is told by its rows."""
     if table.grid:
         return []
-    noted = [moment_of(edge) for edge in _noted(opened_bytes(content, place, table).metadata, _COVERED)]
+    noted = [moment_of(edge) for edge in _noted(opened_bytes(content, place, table).metadata, COVERED)]
     return [Window(start, end) for start, end in zip(noted[::2], noted[1::2], strict=True)]
 
 

@@ -12,11 +12,13 @@ from ingestion_assets.checks.complete import GAP_CHECKS, GapCheckConfig, gap_aud
 from ingestion_assets.checks.fresh import FRESH_CHECKS, freshness_result, judge_lateness
 from ingestion_assets.checks.promises import PROMISE_CHECKS
 from ingestion_assets.checks.venue import RECONCILE_CHECKS, reconcile
+from ingestion_assets.ingestion import slices_of
 from ingestion_assets.ingestion.audit import Lateness
 from ingestion_assets.intervals import Window, micros
 from ingestion_assets.registry import Series, Strategy
 from ingestion_assets.simulator import Fault
 from ingestion_assets.tables import DERIVED
+from ingestion_assets.tables.derivatives import FUNDING_RATES
 from ingestion_assets_tests.market_world import M1, M5, asset_key, utc
 
 BTC, ETH, SOL, ADA = (f"binance.{base}-USDT" for base in ("BTC", "ETH", "SOL", "ADA"))
@@ -89,6 +91,20 @@ class TestComplete:
         found = self.scan(world)
         assert found.passed
         assert (found.metadata["series"].value, found.metadata["coverage"].value) == (1, 1.0)
+
+    def test_of_events_it_counts_the_time_that_nobody_asked_for(self, world):
+        day = {"backfill_from": utc(2024, 1, 30), "delisted_at": utc(2024, 1, 31)}
+        name = "binance.BTC-USDT-PERP"
+        world.bench.registry.add(Series(name, "derivatives", "binance", "BTC/USDT:USDT", **day))
+        gap_audits(world.bench, FUNDING_RATES, datetime.now(UTC), None)
+        series = world.bench.registry.series("derivatives")
+        pieces = slices_of(series, Window(*day.values()), FUNDING_RATES.cut)
+        assert [one.error for one in world.bench.ingest(FUNDING_RATES, list(pieces), run="r")] == [None]
+        world.file(FUNDING_RATES, f"{JANUARY}|{name}").unlink()
+        every = {"ops": {"derivatives__funding_rates_complete": {"config": ALL}}}
+        assert world.run("gap_scan", run_config=every).success
+        found = world.evaluation(FUNDING_RATES, "complete")
+        assert found.description == "24 h were not asked for in 1 of 1 series"
 
     def test_looks_at_two_months_unless_told_otherwise(self, world):
         now = utc(2024, 4, 2)

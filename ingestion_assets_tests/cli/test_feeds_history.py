@@ -130,6 +130,7 @@ def test_time_of_events_that_nobody_fetched_is_a_gap_and_what_was_fetched_is_exp
     story = perp("explain", PERP, "2024-03-04T08:00:30", *only, "--json").ok().json
     assert story["found"]
     assert [row["time"][:16] for row in story["rows"]] == ["2024-03-04T08:00"]
+    assert story["file_notes"]["covered"] == "2024-03-04T00:00Z … 2024-03-05T00:00Z"
     none = perp("explain", PERP, "2024-03-04T09:00", *only).ok()
     assert "this time was fetched, and binance had nothing of it" in none.err
     assert perp("explain", PERP, "2024-03-04T09:00", "--json").ok().json["table"] == PERP_1M.path

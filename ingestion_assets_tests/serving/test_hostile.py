@@ -284,6 +284,12 @@ def test_a_body_that_is_no_json(content: bytes, kind: str, api: Api) -> None:
     assert refused.detail
 
 
+def test_a_body_that_breaks_off_is_answered_with_what_to_write(api: Api) -> None:
+    refused = api("POST", "/ingest/market/binance", raw=b'{"symbol":', token=TOKEN)
+    assert refused.detail.startswith("the body is no JSON (")
+    assert 'write an object like {"symbol": "BTC/USDT"}' in refused.detail
+
+
 def test_running_is_what_a_run_says_of_itself(api: Api) -> None:
     api.bench.registry.add(Series("binance.BTC-USDT", "market", "binance", "BTC/USDT"))
     path = "/api/v1/symbols/BTC-USDT/status"
