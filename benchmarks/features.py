@@ -62,8 +62,7 @@ def peer(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(f"benchmarks.contenders.bars.{name}")
     except ModuleNotFoundError as error:
-        report.note(f"[yellow]{error.name} is not installed, so {name} is not measured: "
-                    "pip install -e '.[peers]'")  # fmt: skip
+        report.note(f"{error.name} is not installed, so {name} is not measured: pip install -e '.\\[peers]'")
         return None
 
 
