@@ -122,7 +122,10 @@ def read_the_partition(visitor: Visitor, month: str) -> None:
     visitor.see(BTC).click()
     visitor.see(f"{month}|{BTC}")
     bars = str(month_window(month).length // timedelta(minutes=1))
-    for name, value in {"rows": bars, "new_rows": bars, "expected_rows": bars, "coverage": "1"}.items():
+    told = {"rows": bars, "new_rows": bars, "expected_rows": bars, "coverage": "1"}
+    if updating():  # healing knows of this month then, and may have been here first
+        del told["new_rows"]
+    for name, value in told.items():
         visitor.row(name).get_by_text(value, exact=True).wait_for()
     query = visitor.row("query").locator("code").inner_text()
     assert len(ask_duckdb(query)) == 10, "what the page shows can be pasted"
