@@ -4,7 +4,7 @@ What the series are called there is in stores/online/names.py. Of texts there is
 what all series of a platform together give: `features:social:twitter:1h:…`.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -12,11 +12,11 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion_assets.computed import online_asset
 from ingestion_assets.features.texts import text_features
 from ingestion_assets.intervals import Window, floor, month_window, periods
-from ingestion_assets.io_managers.online import Upload, Uploads
-from ingestion_assets.partitions import keys_of_run, month_by_series, parts_of
-from ingestion_assets.resources import WorkbenchResource
+from ingestion_assets.io_managers.online import Upload
+from ingestion_assets.partitions import month_by_series, parts_of
 from ingestion_assets.stores.online import OnlineStore, Place
 from ingestion_assets.stores.online.names import can_be_read, metric_of, platform_of, topic_of
 from ingestion_assets.stores.texts import judged_texts, series_of
@@ -27,32 +27,12 @@ from ingestion_assets.workbench import Workbench
 
 def domain_online_asset(table: Table) -> dg.AssetsDefinition:
     domain = domain_of(table)
-
-    @dg.asset(
-        key=["online", table.name],
-        partitions_def=month_by_series(domain),
-        deps=[table.path.split("/")],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        io_manager_key="online",
-        output_required=False,
-        kinds={"python", "redis"},
-        description=f"The last rows of {table.path}, each until the domain's TTL after its "
-        f"end (FEATURE_TTL_OVERRIDES), as `features:{domain}:…`.",
-    )
-    def online(
-        context: dg.AssetExecutionContext, workbench: WorkbenchResource
-    ) -> Iterator[dg.Output[Uploads]]:
-        keys, bench = keys_of_run(context), workbench.open()
-        if bench.online is None:
-            context.log.warning("REDIS_URL is not set: nothing is put online. Set it to redis://host:6379/0")
-            return
-        pieces = _metrics if table is ONCHAIN_1D else _texts
-        yield dg.Output(Uploads(bench.online, pieces(bench, bench.online, table, keys)))
-
-    return online
+    text = f"the domain's TTL after its end (FEATURE_TTL_OVERRIDES), as `features:{domain}:…`."
+    put = partial(_metrics if table is ONCHAIN_1D else _texts, table)
+    return online_asset(table, month_by_series(domain), text, put)
 
 
-def _metrics(bench: Workbench, store: OnlineStore, table: Table, keys: list[str]) -> Generator[Upload]:
+def _metrics(table: Table, bench: Workbench, store: OnlineStore, keys: list[str]) -> Generator[Upload]:
     for key, window in _windows(store, table, keys).items():
         month, series = parts_of(key)
         looked_at = Window(min(window.start, month_window(month).start), window.end)
@@ -73,7 +53,7 @@ def _part(bench: Workbench, series: str, component: str, window: Window) -> pa.T
     return rows.filter(pc.equal(rows.column("component").cast(pa.string()), component))
 
 
-def _texts(bench: Workbench, store: OnlineStore, table: Table, keys: list[str]) -> Generator[Upload]:
+def _texts(table: Table, bench: Workbench, store: OnlineStore, keys: list[str]) -> Generator[Upload]:
     """Each series, and once for each month its platform, with the last of the platform's series."""
     windows, timeframe = _windows(store, table, keys), table.name.partition("_")[2]
     together: dict[tuple[str, str], list[str]] = {}

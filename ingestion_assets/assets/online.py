@@ -4,17 +4,17 @@ Only the online window is read and written: the bars that ended within the domai
 older month is looked at and has nothing to write.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import dagster as dg
 import pyarrow as pa
 
+from ingestion_assets.computed import online_asset
 from ingestion_assets.intervals import Window, month_window
-from ingestion_assets.io_managers.online import Upload, Uploads
-from ingestion_assets.partitions import MARKET, keys_of_run, parts_of
-from ingestion_assets.resources import WorkbenchResource
+from ingestion_assets.io_managers.online import Upload
+from ingestion_assets.partitions import MARKET, parts_of
 from ingestion_assets.stores.cache import AGGREGATES, LATEST
 from ingestion_assets.stores.newest import aggregates_entry, features_entry
 from ingestion_assets.stores.online import OnlineStore, Place
@@ -24,32 +24,15 @@ from ingestion_assets.workbench import Workbench
 DOMAIN = "market"
 
 
-def online_asset(timeframe: str, table: Table) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=["online", table.name],
-        partitions_def=MARKET,
-        deps=[table.path.split("/")],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        io_manager_key="online",
-        output_required=False,
-        kinds={"python", "redis"},
-        description=f"The last rows of {table.path}, each until FEATURE_TTL_SEC after the end of its bar, "
-        f"as `features:{DOMAIN}:<id>:{timeframe}:<epoch seconds>`.",
+def market_online_asset(timeframe: str, table: Table) -> dg.AssetsDefinition:
+    text = (
+        f"FEATURE_TTL_SEC after the end of its bar, as `features:{DOMAIN}:<id>:{timeframe}:<epoch seconds>`."
     )
-    def online(
-        context: dg.AssetExecutionContext, workbench: WorkbenchResource
-    ) -> Iterator[dg.Output[Uploads]]:
-        keys, bench = keys_of_run(context), workbench.open()
-        if bench.online is None:
-            context.log.warning("REDIS_URL is not set: nothing is put online. Set it to redis://host:6379/0")
-            return
-        yield dg.Output(Uploads(bench.online, _pieces(bench, bench.online, timeframe, table, keys)))
-
-    return online
+    return online_asset(table, MARKET, text, partial(_pieces, timeframe, table))
 
 
 def _pieces(
-    bench: Workbench, store: OnlineStore, timeframe: str, table: Table, keys: list[str]
+    timeframe: str, table: Table, bench: Workbench, store: OnlineStore, keys: list[str]
 ) -> Generator[Upload]:
     life = timedelta(seconds=store.life(DOMAIN, timeframe, int(table.grain.total_seconds())))
     for key in keys:
@@ -89,4 +72,4 @@ def _version(bench: Workbench, table: Table, series: str, month: str) -> object:
     return bench.lake.footer(table, series, month)
 
 
-ASSETS = [online_asset(timeframe, table) for timeframe, table in FEATURES.items()]
+ASSETS = [market_online_asset(timeframe, table) for timeframe, table in FEATURES.items()]

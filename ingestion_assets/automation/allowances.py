@@ -4,7 +4,7 @@ As often as a table's cron says, or so much less often that what may still be sp
 or month is over; not at all once it is spent. Nothing is remembered between two ticks: what is left tells
 the rhythm anew each time, so that a large backfill slows the ticks after it down instead of starving them.
 
-What people ask for by hand is not held back here: it fails with the vendor's words when nothing is left.
+What people ask for by hand is not held back here: it fails, and says what was spent, when nothing is left.
 """
 
 import math
@@ -68,8 +68,7 @@ class Allowances:
         return f"{kind.name}: {account.text}; asked every {text} for {feed.table.path}, so that it lasts"
 
     def _wanted(self, kind: type[Vendor], rest: timedelta) -> float:
-        """How many units the ticks of all its tables would take in this time; looked up for the first of
-        its series."""
+        """How many units the ticks of all its tables would take in this time."""
         if kind.name in self._wants:
             return self._wants[kind.name]
         wanted = 0.0

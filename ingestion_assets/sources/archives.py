@@ -5,6 +5,7 @@ That is noted with what was landed (stores/archive_files.py), to be compared wit
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from ingestion_assets.sources.feeds import Page, Vendor
@@ -18,9 +19,9 @@ class FilePage(Page):
     sha256: str = ""
 
 
-class Archive(Vendor):
+class Archive(Vendor, ABC):
     """A vendor whose files have published checksums."""
 
+    @abstractmethod
     async def checksum(self, path: str) -> str | None:
         """The SHA-256 that is published for a file now; None: none is."""
-        raise NotImplementedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -82,11 +82,10 @@ def test_what_may_be_spent_with_vendors_that_charge_is_told(
 
 
 def test_the_end_may_lie_in_the_future_but_no_open_bar_is_planned(btc: Ingest) -> None:
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
-    one = btc("plan", "--here", "--from", today, "--to", "2099-01-01", "--json")
-    if one.code == 2:  # within the first moments of a day
-        pytest.skip("the day has just begun")
-    assert one.ok().json["total"]["bars"] <= 1440
+    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    span = ("--from", f"{start:%Y-%m-%d}", "--to", "2099-01-01")
+    planned = btc("plan", "--here", *span, "--json").ok().json["total"]["bars"]
+    assert 1430 <= planned <= (datetime.now(UTC) - start) // timedelta(minutes=1)
 
 
 def test_the_estimate_is_the_slower_of_weight_and_answers() -> None:
