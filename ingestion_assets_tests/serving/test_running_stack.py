@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -155,12 +156,23 @@ def test_news_are_ingested_from_a_search_and_from_a_feed(api: Api, stack: Stack)
 
 
 def test_a_vendor_that_refuses_the_key_is_quoted_and_the_key_is_not(api: Api) -> None:
-    body = {"chain_id": 1, "address": "0x" + "ab" * 20}
-    refused = api("POST", "/ingest/onchain/covalent", body=body, token=TOKEN)
+    refused = ask_for_a_wallet(api)
     assert refused.status == 502
     assert refused.detail.startswith("ingest_onchain failed: ")
     assert "401" in refused.detail
     assert WRONG_KEY.encode() not in refused.body
+    switch(api, wallet_of(api), "disabled")
+
+
+def ask_for_a_wallet(api: Api) -> Any:
+    """It is registered by that, though its vendor refuses the key."""
+    body = {"chain_id": 1, "address": "0x" + "ab" * 20}
+    return api("POST", "/ingest/onchain/covalent", body=body, token=TOKEN)
+
+
+def wallet_of(api: Api) -> str:
+    (name,) = [s.id for s in api.bench.registry.series("onchain") if s.source == "covalent"]
+    return name
 
 
 def switch(api: Api, series: str, status: str) -> None:
@@ -170,7 +182,9 @@ def switch(api: Api, series: str, status: str) -> None:
 def test_an_execution_tells_by_series_what_succeeded_and_what_failed(api: Api) -> None:
     """One has a key that its vendor refuses, and a run of its own; another does not exist, and is carried by
     a run that brings others up to date."""
-    (wallet,) = [s.id for s in api.bench.registry.series("onchain") if s.source == "covalent"]
+    ask_for_a_wallet(api)
+    wallet = wallet_of(api)
+    switch(api, wallet, "idle")
     unknown = "binance.NOPE-USDT"
     api.bench.registry.add(Series(unknown, "market", "binance", "NOPE/USDT", backfill_from=datetime.now(UTC)))
     done = api("POST", "/api/v1/registry/execute", token=TOKEN)
